@@ -1,0 +1,1 @@
+//! Checks any sequence of events against any balances.

@@ -1,0 +1,92 @@
+//! The two faces of a store: the one that the teller owns, and the one that queries use.
+
+use tongjang_core::{
+    Account, AccountId, AccountNumber, Bank, Book, EntryNumber, Request, Timestamp, Transaction,
+    TransactionId, UserId,
+};
+
+use crate::StoreError;
+use crate::query::{EntryFilter, EntryPage, EntryQuery, LedgerTotals, Order, Row, Summary};
+
+/// Called once when a batch is durable, or with the error that kept it from being so.
+pub type Release = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// What the teller needs of a store. A batch is: `load`, then any number of `decide` and `apply`
+/// on the book, then `commit`.
+pub trait Store: Send + 'static {
+    /// The book that this store lends. Its `note` takes an event into the batch.
+    type Book: Book<Error = StoreError>;
+
+    /// Brings in what `requests` touch, as of the last commit, and begins a batch.
+    fn load(&mut self, requests: &[&Request]) -> Result<(), StoreError>;
+
+    /// The book, with what the batch did so far.
+    fn book(&mut self) -> &mut Self::Book;
+
+    /// Whether the batch has no room for a further event and should be committed first.
+    fn is_full(&self) -> bool;
+
+    /// Makes durable all that the book noted since `load`, and then calls `release`, now or
+    /// later, from any thread, in the order of the batches. A batch without events is released
+    /// when those before it are durable.
+    ///
+    /// # Errors
+    /// After any error the store is poisoned, and `release` was called with it.
+    fn commit(&mut self, release: Release) -> Result<(), StoreError>;
+
+    /// Waits until everything is durable and leaves the store so that it opens fast again.
+    fn close(self) -> Result<(), StoreError>;
+}
+
+/// What queries need of a store. Everything seen is durable; nothing waits for the teller.
+///
+/// A call may read from a disk, so it is made off the async threads; `account` and
+/// `account_by_number` are answered from memory where the store has them there.
+pub trait Reader: Clone + Send + Sync + 'static {
+    /// The account `id`, where it stands now.
+    fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError>;
+
+    /// The account with this number in this bank, hyphens and case aside.
+    fn account_by_number(
+        &self,
+        bank: &Bank,
+        number: &AccountNumber,
+    ) -> Result<Option<AccountId>, StoreError>;
+
+    /// At most `limit` accounts of `owner` (of everybody, if `None`; settlement accounts only in
+    /// that case) in the order of their ids, which is that of their age, after the account `after`.
+    fn accounts(
+        &self,
+        owner: Option<UserId>,
+        order: Order,
+        after: Option<AccountId>,
+        limit: usize,
+    ) -> Result<Vec<Account>, StoreError>;
+
+    /// The transaction `id`.
+    fn transaction(&self, id: TransactionId) -> Result<Option<Transaction>, StoreError>;
+
+    /// Entry `number` of `account`.
+    fn entry(&self, account: AccountId, number: EntryNumber) -> Result<Option<Row>, StoreError>;
+
+    /// How many entries of `account` were booked before `time`; that is the number of the last of
+    /// them, or 0. An account that does not exist has none.
+    fn entries_before(&self, account: AccountId, time: Timestamp) -> Result<u64, StoreError>;
+
+    /// A page of an account's entries; no rows if there is no such account.
+    fn entries(&self, query: &EntryQuery) -> Result<EntryPage, StoreError>;
+
+    /// Count and sums of the entries of `filter`, or `None` if more than `scan_limit` entries
+    /// would have to be looked at one by one.
+    fn summary(
+        &self,
+        filter: &EntryFilter,
+        scan_limit: usize,
+    ) -> Result<Option<Summary>, StoreError>;
+
+    /// The whole ledger, a row a currency, in the order of their codes.
+    fn totals(&self) -> Result<Vec<LedgerTotals>, StoreError>;
+
+    /// Whether a commit can be expected to succeed; the error that poisoned the store, if not.
+    fn ready(&self) -> Result<(), StoreError>;
+}

@@ -1,0 +1,194 @@
+//! The teller: the one who writes. He takes whatever waits, decides it in order, has the batch
+//! made durable by one commit, and only then answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
+use tongjang_core::apply::apply;
+use tongjang_core::{Book, Decision, Event, Rejection, Request, decide};
+
+use crate::{Release, Store, StoreError};
+
+/// What came of a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The durable event, or why there is none.
+    pub outcome: Result<Event, Rejection>,
+    /// Whether the request's key already stood for this outcome.
+    pub replayed: bool,
+}
+
+/// Why a request was not even taken in; it changed nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// Too many wait already.
+    Overloaded,
+    /// The teller has closed his window for the day.
+    ShuttingDown,
+    /// The teller is gone after a failure of the store.
+    Unavailable,
+}
+
+/// How much the teller takes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TellerLimits {
+    /// How many requests may wait.
+    pub queue: usize,
+    /// How many requests a batch may have.
+    pub batch: usize,
+}
+
+impl Default for TellerLimits {
+    fn default() -> Self {
+        Self { queue: 16_384, batch: 8_192 }
+    }
+}
+
+/// Called once with what came of a request, from the thread that made it durable.
+pub type Reply = Box<dyn FnOnce(Result<Answer, StoreError>) + Send>;
+
+struct Order {
+    request: Request,
+    reply: Reply,
+}
+
+/// A place in the teller's queue; clone it for each who asks.
+#[derive(Clone)]
+pub struct Teller {
+    queue: Sender<Order>,
+    closing: Arc<AtomicBool>,
+}
+
+/// The teller's thread; [`close`](Self::close) ends the day.
+pub struct TellerThread {
+    closing: Arc<AtomicBool>,
+    stop: Sender<()>,
+    thread: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Teller {
+    /// Opens the window over `store`, which the teller owns from now on.
+    ///
+    /// # Errors
+    /// If the operating system gives no thread.
+    pub fn start<S: Store>(
+        store: S,
+        limits: TellerLimits,
+    ) -> Result<(Self, TellerThread), StoreError> {
+        let (queue, orders) = bounded(limits.queue);
+        let (stop, stopped) = bounded(1);
+        let closing = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::Builder::new()
+            .name("teller".into())
+            .spawn(move || work(store, &orders, &stopped, limits))
+            .map_err(|source| StoreError::io("start a thread for", "the teller", source))?;
+        let thread = TellerThread { closing: closing.clone(), stop, thread };
+        Ok((Self { queue, closing }, thread))
+    }
+
+    /// Puts `request` into the queue. `reply` is called once with what came of it when that is
+    /// durable; if the teller dies before, `reply` is dropped, and the outcome is unknown.
+    ///
+    /// # Errors
+    /// The request was not taken in and changed nothing.
+    pub fn submit(&self, request: Request, reply: Reply) -> Result<(), Refusal> {
+        if self.closing.load(SeqCst) {
+            return Err(Refusal::ShuttingDown);
+        }
+        self.queue.try_send(Order { request, reply }).map_err(|refused| match refused {
+            TrySendError::Full(_) => Refusal::Overloaded,
+            TrySendError::Disconnected(_) => Refusal::Unavailable,
+        })
+    }
+
+    /// How many requests wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+}
+
+impl TellerThread {
+    /// Whether the teller is gone, though nobody closed the window.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Takes nothing more in, finishes what waits, closes the store and waits for all of it.
+    ///
+    /// # Errors
+    /// What the store failed at, now or earlier; a panic of the teller counts as such.
+    pub fn close(self) -> Result<(), StoreError> {
+        self.closing.store(true, SeqCst);
+        // A teller who is gone already cannot be told to stop.
+        let _ = self.stop.try_send(());
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(StoreError::Poisoned { cause: "the teller panicked".into() }))
+    }
+}
+
+fn work<S: Store>(
+    mut store: S,
+    orders: &Receiver<Order>,
+    stopped: &Receiver<()>,
+    limits: TellerLimits,
+) -> Result<(), StoreError> {
+    let mut open = true;
+    while open {
+        let first = select! {
+            recv(orders) -> order => order.ok(),
+            recv(stopped) -> _ => None,
+        };
+        open = first.is_some();
+        let mut waiting = first.into_iter().chain(orders.try_iter()).peekable();
+        while waiting.peek().is_some() {
+            let batch: Vec<Order> = waiting.by_ref().take(limits.batch).collect();
+            serve(&mut store, batch)?;
+        }
+    }
+    store.close()
+}
+
+/// Decides a batch and has it made durable, in several commits if one has no room for it.
+///
+/// On an error the replies are dropped: what was not committed has an unknown outcome.
+fn serve<S: Store>(store: &mut S, batch: Vec<Order>) -> Result<(), StoreError> {
+    let requests: Vec<&Request> = batch.iter().map(|order| &order.request).collect();
+    store.load(&requests)?;
+    let mut answers = Vec::with_capacity(batch.len());
+    for Order { request, reply } in batch {
+        if store.is_full() {
+            store.commit(release(std::mem::take(&mut answers)))?;
+        }
+        answers.push((reply, answer(store.book(), &request)?));
+    }
+    store.commit(release(answers))
+}
+
+fn answer<B: Book>(book: &mut B, request: &Request) -> Result<Answer, B::Error> {
+    let (event, replayed) = match decide(book, request)? {
+        Decision::New(event) => {
+            apply(book, &event);
+            (event, false)
+        }
+        Decision::Replayed(event) => (event, true),
+        Decision::Refused(rejection) => {
+            return Ok(Answer { outcome: Err(rejection), replayed: false });
+        }
+    };
+    let outcome = match event {
+        Event::Refused(refused) => Err(refused.rejection),
+        event => Ok(event),
+    };
+    Ok(Answer { outcome, replayed })
+}
+
+fn release(answers: Vec<(Reply, Answer)>) -> Release {
+    Box::new(move |durable| {
+        for (reply, answer) in answers {
+            reply(durable.clone().map(|()| answer));
+        }
+    })
+}
