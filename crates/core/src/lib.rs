@@ -27,11 +27,14 @@ pub mod ids;
 pub mod memory_book;
 pub mod money;
 pub mod rejection;
+#[cfg(test)]
+mod test_ledger;
 pub mod text;
 pub mod timestamp;
 pub mod transaction;
 
-pub use account::{Account, Opened, Status};
+pub use account::{Account, Opened, Standing, Status};
+pub use audit::{Audit, AuditSummary, Fault};
 pub use book::Book;
 pub use chain::Hash;
 pub use command::{Caller, Command, Request};
