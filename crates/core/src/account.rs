@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    AccountId, AccountNumber, Balance, Bank, Currency, Entry, EntryNumber, Hash, Timestamp, UserId,
-    chain,
+    AccountId, AccountNumber, Balance, Bank, Currency, Direction, Entry, EntryNumber, Hash,
+    Timestamp, UserId, chain,
 };
 
 /// The facts of an account's opening, which never change.
@@ -130,13 +130,19 @@ impl Account {
 
     /// The account where a store left it, or `None` if its figures contradict each other.
     pub fn at(opened: Arc<Opened>, standing: Standing) -> Option<Self> {
-        let sound = standing.credit_total.checked_sub(standing.debit_total).is_some()
-            && standing.credit_count <= standing.entry_count
-            && standing.entry_count < standing.version
-            && standing.held >= Balance::ZERO
+        let Standing { credit_total, debit_total, held, entry_count, credit_count, .. } = standing;
+        let balance = credit_total.checked_sub(debit_total);
+        let sound = credit_count <= entry_count
+            && (credit_total > Balance::ZERO) == (credit_count > 0)
+            && (debit_total > Balance::ZERO) == (credit_count < entry_count)
+            && credit_total >= Balance::ZERO
+            && debit_total >= Balance::ZERO
+            && balance.and_then(|balance| balance.checked_sub(held)).is_some()
+            && entry_count < standing.version
+            && held >= Balance::ZERO
             && standing.overdraft_limit >= Balance::ZERO
             && standing.last_booked_at >= opened.opened_at
-            && (standing.entry_count > 0 || standing.head_hash == chain::genesis(&opened));
+            && (entry_count > 0 || standing.head_hash == chain::genesis(&opened));
         sound.then_some(Self { opened, standing })
     }
 
@@ -180,10 +186,10 @@ impl Account {
 
     /// What may be withdrawn: balance − held + overdraft limit. Below zero, nothing may.
     pub fn available(&self) -> Balance {
-        self.balance()
-            .checked_sub(self.standing.held)
-            .and_then(|free| free.checked_add(self.standing.overdraft_limit))
-            .expect("a hold stays within the balance and a limit within an amount")
+        let free = self.balance().checked_sub(self.standing.held);
+        let free = free.expect("a hold is only put on a balance that it fits");
+        // A limit on a balance near the end of 128 bits adds nothing that could ever be withdrawn.
+        free.checked_add(self.standing.overdraft_limit).unwrap_or(Balance::MAX)
     }
 
     /// How many entries it has.
@@ -209,15 +215,20 @@ impl Account {
         let at = &mut self.standing;
         assert_eq!(entry.number, EntryNumber::after(at.entry_count), "entries step by one");
         assert!(booked_at > at.last_booked_at, "time strictly increases along an account");
-        let debit_total = entry.debit_total().expect("decide checked the totals");
+        let (credits, debits, counted) = match entry.direction {
+            Direction::Credit => (at.credit_total.plus(entry.amount), Some(at.debit_total), 1),
+            Direction::Debit => (Some(at.credit_total), at.debit_total.plus(entry.amount), 0),
+        };
         assert!(
-            entry.credit_total >= at.credit_total && debit_total >= at.debit_total,
-            "totals never fall"
+            credits == Some(entry.credit_total)
+                && debits == entry.debit_total()
+                && at.credit_count.checked_add(counted) == Some(entry.credit_count),
+            "totals step by the amount"
         );
         at.entry_count = entry.number.get();
         at.credit_count = entry.credit_count;
         at.credit_total = entry.credit_total;
-        at.debit_total = debit_total;
+        at.debit_total = debits.expect("decide checked the totals");
         at.head_hash = entry.hash;
         at.last_booked_at = booked_at;
         self.touch();

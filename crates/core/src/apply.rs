@@ -20,9 +20,9 @@ pub fn apply<B: Book>(book: &mut B, event: &Event) {
             let transaction = &booked.transaction;
             assert!(transaction.is_balanced(), "entries sum to zero");
             for entry in &transaction.entries {
-                book.account_mut(entry.account)
-                    .expect("decide has seen the account")
-                    .fold(entry, transaction.booked_at);
+                let account = book.account_mut(entry.account).expect("decide has seen the account");
+                assert_eq!(account.currency(), transaction.currency, "one currency a transaction");
+                account.fold(entry, transaction.booked_at);
             }
         }
         Event::StatusChanged(change) => book

@@ -191,7 +191,7 @@ impl Command {
                 ("to_account", to == t),
                 ("amount", amount == n),
                 ("memo", memo == m),
-                ("to_memo", to_memo.as_ref().unwrap_or(memo) == tm.as_ref().unwrap_or(m)),
+                ("to_memo", same_to_memo(memo, to_memo.as_ref(), m, tm.as_ref())),
                 ("metadata", metadata == d),
             ]),
             (
@@ -201,4 +201,11 @@ impl Command {
             _ => vec!["operation"],
         }
     }
+}
+
+/// Whether two transfers say the same to the receiver. Where both only repeat their memo to him,
+/// it is the memo that differs and not this.
+fn same_to_memo(memo: &Memo, to: Option<&Memo>, other: &Memo, other_to: Option<&Memo>) -> bool {
+    let (to, other_to) = (to.unwrap_or(memo), other_to.unwrap_or(other));
+    to == other_to || (to == memo && other_to == other)
 }

@@ -41,6 +41,8 @@ pub struct Balance(i128);
 impl Balance {
     /// Nothing at all.
     pub const ZERO: Self = Self(0);
+    /// The largest that 128 bits hold.
+    pub const MAX: Self = Self(i128::MAX);
 
     /// The balance of `minor` minor units.
     pub const fn new(minor: i128) -> Self {

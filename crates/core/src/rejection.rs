@@ -4,6 +4,9 @@ use crate::{AccountId, Amount, Balance, Currency};
 
 /// A refusal. Of several reasons the one that stands first here is given, so that who may not
 /// know of an account learns nothing about it, and a caller mends his request once.
+///
+/// Of the two accounts of a transfer, whether there is one and whose it is, and later whether it
+/// is closed or frozen, is asked of the paying one first and then of the receiving one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Rejection {
     /// The caller's key already stands for another request, which differs in these fields.

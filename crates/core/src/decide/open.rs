@@ -44,6 +44,8 @@ pub(super) fn open<B: Book>(book: &B, request: &Request) -> Result<Event, Reject
 /// The id for this time and nonce; should it be taken, the next one.
 fn free_id<B: Book>(book: &B, at: Timestamp, nonce: u64) -> AccountId {
     let mut nonce = nonce;
+    // The ids of settlement accounts have the time zero.
+    let at = at.max(Timestamp::EPOCH.next());
     loop {
         let id = AccountId::new(at, nonce);
         if book.account(id).is_none() {
