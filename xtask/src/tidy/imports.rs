@@ -1,0 +1,241 @@
+//! Rules of `tidy` on who may know whom: the invariants of `ARCHITECTURE.md` as lists of words.
+//!
+//! Each is said as what is absent, so that a reader of one room may forget all the others.
+
+use super::{Fault, Source, has_word};
+
+/// What a crate may depend on; a crate that is not listed may depend on anything.
+struct Dependencies {
+    manifest: &'static str,
+    /// All that it may depend on, or `None` if only `not` counts.
+    only: Option<&'static [&'static str]>,
+    not: &'static [&'static str],
+    why: &'static str,
+}
+
+const DEPENDENCIES: [Dependencies; 4] = [
+    Dependencies {
+        manifest: "crates/core/Cargo.toml",
+        only: Some(&["iso_currency", "sha2"]),
+        not: &[],
+        why: "the core is pure: a hash and the list of currencies is all it needs",
+    },
+    Dependencies {
+        manifest: "crates/store/Cargo.toml",
+        only: None,
+        not: &[
+            "tongjang-server",
+            "tongjang-sim",
+            "axum",
+            "tower",
+            "serde",
+            "serde_json",
+            "rusqlite",
+        ],
+        why: "a store knows the core, and neither HTTP nor JSON nor users",
+    },
+    Dependencies {
+        manifest: "crates/server/Cargo.toml",
+        only: None,
+        not: &["tongjang-sim"],
+        why: "what tests the server is no part of it",
+    },
+    Dependencies {
+        manifest: "crates/sim/Cargo.toml",
+        only: None,
+        not: &["tongjang-server"],
+        why: "the simulator drives the core and the stores; a server it starts as a process",
+    },
+];
+
+/// What a crate depends on is what its room may use. Dependencies of tests are free.
+pub(super) fn dependencies(sources: &[Source]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for rule in &DEPENDENCIES {
+        let Some(manifest) = sources.iter().find(|source| source.path == rule.manifest) else {
+            continue;
+        };
+        let mut inside = false;
+        for (number, line) in manifest.lines() {
+            if line.starts_with('[') {
+                inside = line.contains("dependencies") && !line.contains("dev-dependencies");
+            }
+            let name = line.split(['.', '=', ' ']).next().unwrap_or_default();
+            if !inside || name.is_empty() || name.starts_with(['#', '[']) {
+                continue;
+            }
+            let known = rule.only.is_none_or(|only| only.contains(&name));
+            if !known || rule.not.contains(&name) {
+                faults.push(Fault::new(manifest, number, format!("`{name}`: {}", rule.why)));
+            }
+        }
+    }
+    faults
+}
+
+/// Words that may not stand in the code of some files.
+struct Forbidden {
+    /// The files: what their path begins with.
+    within: &'static str,
+    /// Those among them that may: what their path begins with.
+    except: &'static [&'static str],
+    words: &'static [&'static str],
+    why: &'static str,
+}
+
+const FORBIDDEN: [Forbidden; 8] = [
+    Forbidden {
+        within: "crates/core/src/",
+        except: &[],
+        words: &[
+            "std::fs",
+            "std::io",
+            "std::net",
+            "std::env",
+            "std::time",
+            "std::thread",
+            "std::sync::Mutex",
+            "std::process",
+            "SystemTime",
+            "Instant",
+            "async",
+            "await",
+            "println!",
+            "eprintln!",
+        ],
+        why: "the core has no clock, disk, thread or environment",
+    },
+    Forbidden {
+        within: "crates/core/src/",
+        except: &[],
+        words: &["f32", "f64"],
+        why: "no float comes near money",
+    },
+    Forbidden {
+        within: "crates/store/src/",
+        except: &[],
+        words: &["f32", "SystemTime", "getrandom", "tongjang_server", "async", "await"],
+        why: "a store keeps what it is given: time and ids are settled at the edge",
+    },
+    Forbidden {
+        within: "crates/store/src/journal",
+        except: &[],
+        words: &["postgres", "Postgres", "sql"],
+        why: "the two stores never see each other",
+    },
+    Forbidden {
+        within: "crates/store/src/postgres",
+        except: &[],
+        words: &["journal", "Journal"],
+        why: "the two stores never see each other",
+    },
+    Forbidden {
+        within: "crates/server/src/",
+        except: &["crates/server/src/problem"],
+        words: &REFUSING,
+        why: "only `problem` knows which status a refusal has",
+    },
+    Forbidden {
+        within: "crates/server/src/",
+        except: &["crates/server/src/directory"],
+        words: &["rusqlite"],
+        why: "only `directory` speaks SQL to the embedded database",
+    },
+    Forbidden {
+        within: "crates/server/src/api",
+        except: &[],
+        words: &["f32", "f64", "journal", "decide", "apply"],
+        why: "a handler asks the teller or a reader; it decides nothing and knows no store",
+    },
+];
+
+/// The names of statuses of 400 and above in the `http` crate that a server may come upon.
+const REFUSING: [&str; 20] = [
+    "StatusCode::BAD_REQUEST",
+    "StatusCode::UNAUTHORIZED",
+    "StatusCode::FORBIDDEN",
+    "StatusCode::NOT_FOUND",
+    "StatusCode::METHOD_NOT_ALLOWED",
+    "StatusCode::NOT_ACCEPTABLE",
+    "StatusCode::REQUEST_TIMEOUT",
+    "StatusCode::CONFLICT",
+    "StatusCode::GONE",
+    "StatusCode::LENGTH_REQUIRED",
+    "StatusCode::PRECONDITION_FAILED",
+    "StatusCode::PAYLOAD_TOO_LARGE",
+    "StatusCode::UNSUPPORTED_MEDIA_TYPE",
+    "StatusCode::UNPROCESSABLE_ENTITY",
+    "StatusCode::PRECONDITION_REQUIRED",
+    "StatusCode::TOO_MANY_REQUESTS",
+    "StatusCode::INTERNAL_SERVER_ERROR",
+    "StatusCode::NOT_IMPLEMENTED",
+    "StatusCode::SERVICE_UNAVAILABLE",
+    "StatusCode::GATEWAY_TIMEOUT",
+];
+
+/// What a room must not know does not stand in its code.
+pub(super) fn forbidden_words(sources: &[Source]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for rule in &FORBIDDEN {
+        let meant = |source: &&Source| {
+            source.is_rust()
+                && source.path.starts_with(rule.within)
+                && !rule.except.iter().any(|except| source.path.starts_with(except))
+        };
+        for source in sources.iter().filter(meant) {
+            for (number, line) in source.code() {
+                for word in rule.words.iter().filter(|word| has_word(line, word)) {
+                    faults.push(Fault::new(source, number, format!("`{word}`: {}", rule.why)));
+                }
+            }
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_dependency_that_a_room_may_not_have_is_found() {
+        let found = |path: &str, text: &str| dependencies(&[sample(path, text)]).len();
+        let core = "crates/core/Cargo.toml";
+        assert_eq!(found(core, "[dependencies]\nsha2.workspace = true\n"), 0);
+        assert_eq!(found(core, "[dependencies]\nrand = \"1\"\n"), 1);
+        assert_eq!(found(core, "[dev-dependencies]\nproptest.workspace = true\n"), 0);
+        let store = "crates/store/Cargo.toml";
+        assert_eq!(found(store, "[dependencies]\ntongjang-core.workspace = true\n"), 0);
+        assert_eq!(found(store, "[dependencies]\ntongjang-server.workspace = true\n"), 1);
+    }
+
+    #[test]
+    fn a_word_that_a_room_may_not_know_is_found() {
+        for (path, text) in [
+            ("crates/core/src/a.rs", "use std::time::Duration;\n"),
+            ("crates/core/src/a/b.rs", "async fn a() {}\n"),
+            ("crates/core/src/a.rs", "let rate: f64 = 1.1;\n"),
+            ("crates/store/src/teller.rs", "SystemTime::now()\n"),
+            ("crates/store/src/journal/a.rs", "use crate::postgres::A;\n"),
+            ("crates/store/src/postgres/a.rs", "use crate::journal::A;\n"),
+            ("crates/server/src/api/a.rs", "StatusCode::CONFLICT.into_response()\n"),
+            ("crates/server/src/auth.rs", "use rusqlite::Connection;\n"),
+        ] {
+            assert_eq!(forbidden_words(&[sample(path, text)]).len(), 1, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_word_elsewhere_in_a_comment_or_in_a_test_is_none() {
+        for (path, text) in [
+            ("crates/server/src/clock.rs", "SystemTime::now()\n"),
+            ("crates/server/src/problem.rs", "StatusCode::CONFLICT\n"),
+            ("crates/server/src/problem/table.rs", "StatusCode::CONFLICT\n"),
+            ("crates/core/src/a.rs", "// Nothing async here.\n"),
+            ("crates/core/src/a.rs", "#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n"),
+        ] {
+            assert_eq!(forbidden_words(&[sample(path, text)]), [], "{path}: {text}");
+        }
+    }
+}
