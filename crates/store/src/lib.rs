@@ -3,7 +3,9 @@
 //! A request goes `Teller::submit` → `Store::load` → `decide` and `apply` of the core →
 //! `Store::commit` → the answer. Queries go to a `Reader` and see only what is durable.
 
+pub mod disk;
 pub mod error;
+pub mod journal;
 pub mod query;
 pub mod store;
 pub mod teller;

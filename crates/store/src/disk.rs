@@ -1,0 +1,94 @@
+//! The disk as the journal sees it: the few calls that it makes, and no more.
+//!
+//! The journal talks to a [`Disk`]; that is [`RealDisk`] in a server and
+//! [`FaultyDisk`](crate::faulty::FaultyDisk) in tests that crash and tear.
+
+pub mod atomic_file;
+pub mod real;
+
+use std::any::Any;
+use std::io::IoSlice;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use atomic_file::{AtomicFile, write_atomically};
+pub use real::RealDisk;
+
+use crate::StoreError;
+
+/// Holds a file lock for as long as it lives.
+pub type Lock = Box<dyn Any + Send + Sync>;
+
+/// The calls on folders and names. All paths of one folder are given in the same spelling.
+pub trait Disk: Send + Sync + 'static {
+    /// Opens a file that exists, to read and write.
+    fn open(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError>;
+
+    /// Opens a file that exists, to read only.
+    fn open_to_read(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError>;
+
+    /// Makes an empty file, or empties the one that is there. Its name is durable only after
+    /// `sync_dir`.
+    fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError>;
+
+    /// Whether there is a file or folder of this name.
+    fn exists(&self, path: &Path) -> Result<bool, StoreError>;
+
+    /// Makes the folder and those above it, unless they are there.
+    fn create_dir(&self, path: &Path) -> Result<(), StoreError>;
+
+    /// The names of the files in a folder, sorted.
+    fn list(&self, dir: &Path) -> Result<Vec<String>, StoreError>;
+
+    /// Gives a file another name in the same folder, in place of the file that had it.
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError>;
+
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> Result<(), StoreError>;
+
+    /// Makes the names of a folder durable: files made, renamed and removed in it.
+    fn sync_dir(&self, dir: &Path) -> Result<(), StoreError>;
+
+    /// Locks `path`, making the file if it is not there, until the lock is dropped or the
+    /// process ends. `None` if somebody else has it.
+    fn lock(&self, path: &Path) -> Result<Option<Lock>, StoreError>;
+}
+
+/// An open file. Threads may share it, as no call moves a cursor.
+pub trait DiskFile: Send + Sync {
+    /// The path under which it was opened, for messages.
+    fn path(&self) -> &Path;
+
+    /// Fills `bytes` from `offset` on; an error if the file ends before.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<(), StoreError>;
+
+    /// Writes all of `parts`, one after the other, from `offset` on.
+    fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> Result<(), StoreError>;
+
+    /// Makes what was written durable, and the length (`fdatasync`). After an error nobody
+    /// knows what is durable, and a second call that succeeds proves nothing.
+    fn sync(&self) -> Result<(), StoreError>;
+
+    /// The length in bytes.
+    fn len(&self) -> Result<u64, StoreError>;
+
+    /// Whether there is nothing in it.
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        self.len().map(|len| len == 0)
+    }
+
+    /// Cuts the file, or lengthens it by zeros.
+    fn set_len(&self, len: u64) -> Result<(), StoreError>;
+}
+
+/// The whole content of a file.
+///
+/// # Errors
+/// If it cannot be opened or read.
+pub fn read_whole(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, StoreError> {
+    let file = disk.open_to_read(path)?;
+    let len = usize::try_from(file.len()?).expect("a file that is read whole fits into memory");
+    let mut bytes = vec![0; len];
+    file.read_at(&mut bytes, 0)?;
+    Ok(bytes)
+}

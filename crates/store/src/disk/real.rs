@@ -1,0 +1,141 @@
+//! The machine's own file system, by plain system calls.
+//!
+//! The journal's calls end here; every error names what was attempted and the file.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Disk, DiskFile, Lock};
+use crate::StoreError;
+
+/// The file system of the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RealDisk;
+
+struct RealFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl Disk for RealDisk {
+    fn open(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
+        opened("open", path, OpenOptions::new().read(true).write(true))
+    }
+
+    fn open_to_read(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
+        opened("open", path, OpenOptions::new().read(true))
+    }
+
+    fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
+        let mut options = OpenOptions::new();
+        opened("create", path, options.read(true).write(true).create(true).truncate(true))
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, StoreError> {
+        fs::exists(path).map_err(|error| StoreError::io("look for", path, error))
+    }
+
+    fn create_dir(&self, path: &Path) -> Result<(), StoreError> {
+        fs::create_dir_all(path).map_err(|error| StoreError::io("create", path, error))
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<String>, StoreError> {
+        let mut names = fs::read_dir(dir)
+            .and_then(Iterator::collect::<Result<Vec<_>, io::Error>>)
+            .map_err(|error| StoreError::io("list", dir, error))?
+            .into_iter()
+            // A name that is no UTF-8 is none of ours.
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect::<Vec<_>>();
+        names.sort();
+        Ok(names)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        fs::rename(from, to).map_err(|error| StoreError::io("rename", from, error))
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), StoreError> {
+        fs::remove_file(path).map_err(|error| StoreError::io("remove", path, error))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<(), StoreError> {
+        File::open(dir)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| StoreError::io("sync", dir, error))
+    }
+
+    fn lock(&self, path: &Path) -> Result<Option<Lock>, StoreError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(|error| StoreError::io("open", path, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path, error)),
+        }
+    }
+}
+
+fn opened(
+    attempt: &'static str,
+    path: &Path,
+    options: &OpenOptions,
+) -> Result<Arc<dyn DiskFile>, StoreError> {
+    let file = options.open(path).map_err(|error| StoreError::io(attempt, path, error))?;
+    Ok(Arc::new(RealFile { path: path.to_owned(), file }))
+}
+
+impl RealFile {
+    fn error(&self, attempt: &'static str) -> impl FnOnce(io::Error) -> StoreError {
+        let path = self.path.clone();
+        move |error| StoreError::io(attempt, path, error)
+    }
+}
+
+impl DiskFile for RealFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<(), StoreError> {
+        self.file.read_exact_at(bytes, offset).map_err(self.error("read"))
+    }
+
+    fn write_at(&self, parts: &[IoSlice<'_>], mut offset: u64) -> Result<(), StoreError> {
+        let mut parts = parts.to_vec();
+        let mut left = parts.as_mut_slice();
+        // Empty parts at the front would make a call that writes nothing, which is an error below.
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            let written = match rustix::io::pwritev(&self.file, left, offset) {
+                Ok(0) => return Err(self.error("write")(io::ErrorKind::WriteZero.into())),
+                Ok(written) => written,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(errno) => return Err(self.error("write")(errno.into())),
+            };
+            offset += written as u64;
+            IoSlice::advance_slices(&mut left, written);
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_data().map_err(self.error("sync"))
+    }
+
+    fn len(&self) -> Result<u64, StoreError> {
+        self.file.metadata().map(|meta| meta.len()).map_err(self.error("ask the length of"))
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), StoreError> {
+        self.file.set_len(len).map_err(self.error("resize"))
+    }
+}
