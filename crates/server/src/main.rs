@@ -1,2 +1,3 @@
-//! x
+//! The program. All it does is in the library.
+
 fn main() {}

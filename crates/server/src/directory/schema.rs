@@ -1,0 +1,80 @@
+//! The tables of the directory, and how those of an earlier version become them.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{Attempt, DirectoryError};
+
+/// Step n brings schema n − 1 to schema n. A step that was released is never changed.
+const STEPS: &[&str] = &["
+    CREATE TABLE users (
+        id            BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+        username      TEXT    NOT NULL,
+        username_key  TEXT    NOT NULL UNIQUE,
+        password_hash TEXT    NOT NULL,
+        name          TEXT,
+        role          TEXT    NOT NULL CHECK (role IN ('customer', 'operator')),
+        created_at    INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE tokens (
+        hash       BLOB    NOT NULL PRIMARY KEY CHECK (length(hash) = 32),
+        user_id    BLOB    NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX tokens_by_expiry ON tokens (expires_at);
+    CREATE INDEX tokens_by_user ON tokens (user_id);
+    CREATE TABLE api_keys (
+        id         TEXT    NOT NULL PRIMARY KEY,
+        hash       BLOB    NOT NULL UNIQUE CHECK (length(hash) = 32),
+        user_id    BLOB    NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        name       TEXT    NOT NULL,
+        write      INTEGER NOT NULL CHECK (write IN (0, 1)),
+        last_four  TEXT    NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER
+    ) STRICT;
+    CREATE INDEX api_keys_by_user ON api_keys (user_id);
+    CREATE TABLE account_labels (
+        account_id BLOB NOT NULL PRIMARY KEY CHECK (length(account_id) = 16),
+        name       TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// Brings the tables up to date, all steps or none. SQLite's `user_version` counts the steps.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), DirectoryError> {
+    let attempt = "bring the directory's tables up to date";
+    // Immediate: of two processes that start at once the second waits and then finds it done.
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).attempt(attempt)?;
+    let found: i64 = transaction
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .attempt("read the directory's version")?;
+    let known = i64::try_from(STEPS.len()).expect("few steps");
+    let done = usize::try_from(found).ok().filter(|done| *done <= STEPS.len());
+    let Some(done) = done else {
+        return Err(DirectoryError::TooNew { path: path.to_owned(), found, known });
+    };
+    for step in &STEPS[done..] {
+        transaction.execute_batch(step).attempt(attempt)?;
+    }
+    transaction.pragma_update(None, "user_version", known).attempt(attempt)?;
+    transaction.commit().attempt(attempt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::Directory;
+
+    #[test]
+    fn a_directory_opens_again_and_a_newer_one_does_not() {
+        let data = tempfile::tempdir().unwrap();
+        drop(Directory::open(data.path()).unwrap());
+        drop(Directory::open(data.path()).unwrap());
+        let raw = Connection::open(data.path().join("directory.sqlite")).unwrap();
+        raw.pragma_update(None, "user_version", 99).unwrap();
+        let error = Directory::open(data.path()).unwrap_err();
+        assert!(matches!(error, DirectoryError::TooNew { found: 99, .. }), "{error}");
+    }
+}

@@ -1,0 +1,20 @@
+//! Extractors: from what came over the wire to what is known to be well formed. All that they
+//! refuse is a [`Problem`](crate::problem::Problem).
+
+mod accept;
+mod amount;
+mod body;
+mod idempotency_key;
+mod if_match;
+mod path;
+mod query;
+mod text;
+
+pub(crate) use accept::accepts_json;
+pub use amount::AmountField;
+pub use body::{BODY_LIMIT, Body};
+pub use idempotency_key::IdempotencyKeyHeader;
+pub use if_match::IfMatch;
+pub use path::Path;
+pub use query::Query;
+pub use text::{MetadataField, account_number, bank, memo, nfc};

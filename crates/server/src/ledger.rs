@@ -1,0 +1,106 @@
+//! The way from a handler to the ledger: commands go to the teller, queries to the reader.
+
+mod memory;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, oneshot};
+use tongjang_core::Request;
+use tongjang_store::{Answer, Reader as _, StoreError, Teller};
+
+pub use memory::{MemoryReader, MemoryStore};
+
+use crate::problem::{Code, Problem, Text};
+
+/// The reader of the store that this server runs on.
+pub type LedgerReader = MemoryReader;
+
+/// How many queries may read from the disk at once; more of them wait.
+const QUERIES: usize = 64;
+
+/// The ledger, for the handlers. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Ledger {
+    teller: Teller,
+    reader: LedgerReader,
+    queries: Arc<Semaphore>,
+}
+
+impl Ledger {
+    /// The ledger behind `teller`, read through `reader`.
+    pub fn new(teller: Teller, reader: LedgerReader) -> Self {
+        Self { teller, reader, queries: Arc::new(Semaphore::new(QUERIES)) }
+    }
+
+    /// Has `request` decided and made durable. A refusal by the rules is an answer too.
+    ///
+    /// # Errors
+    /// 503, if it was not taken in, or if the store failed and its outcome is unknown.
+    pub async fn perform(&self, request: Request) -> Result<Answer, Problem> {
+        let (answered, answer) = oneshot::channel();
+        let reply = move |outcome| {
+            // A caller who is gone finds the outcome by his key.
+            let _ = answered.send(outcome);
+        };
+        self.teller.submit(request, Box::new(reply))?;
+        match answer.await {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => Err(Problem::new(Code::StoreUnavailable)),
+        }
+    }
+
+    /// The reader, for what it answers from memory: an account, or a number's account.
+    pub fn reader(&self) -> &LedgerReader {
+        &self.reader
+    }
+
+    /// Asks the reader what may take a disk, off the async threads.
+    ///
+    /// # Errors
+    /// What the store failed at.
+    pub async fn query<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&LedgerReader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let permit = self.queries.clone().acquire_owned().await;
+        let permit = permit.expect("nobody closes the semaphore");
+        let reader = self.reader.clone();
+        let answer = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            ask(&reader)
+        });
+        match answer.await {
+            Ok(answer) => Ok(answer?),
+            // The edge catches a panic of a handler and answers 500; this one ran elsewhere.
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Problem::new(Code::ShuttingDown)),
+            },
+        }
+    }
+
+    /// How many requests wait for the teller.
+    pub fn waiting(&self) -> usize {
+        self.teller.waiting()
+    }
+
+    /// Whether a commit can be expected to succeed.
+    ///
+    /// # Errors
+    /// 503, with the store's reason in the log.
+    pub fn ready(&self) -> Result<(), Problem> {
+        self.reader.ready().map_err(|error| {
+            Problem::from(error).detail(Text::fixed(
+                "The store does not take bookings; the log says why.",
+                "저장소가 거래를 받지 않습니다. 이유는 로그에 있습니다.",
+            ))
+        })
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("waiting", &self.waiting()).finish_non_exhaustive()
+    }
+}
