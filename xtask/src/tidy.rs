@@ -48,16 +48,18 @@ impl fmt::Display for Fault {
 
 type Rule = fn(&[Source]) -> Vec<Fault>;
 
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 15] = [
     text::long_lines,
     text::blanks,
     text::leftovers,
     text::attributes,
+    text::test_names,
     layout::openings,
     layout::sizes,
     layout::names,
     layout::dead_files,
     imports::dependencies,
+    imports::members,
     imports::forbidden_words,
     pages::links,
     pages::twin_readmes,

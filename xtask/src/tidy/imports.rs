@@ -73,6 +73,26 @@ pub(super) fn dependencies(sources: &[Source]) -> Vec<Fault> {
     faults
 }
 
+/// A member takes its lints and the versions of its dependencies from the workspace.
+pub(super) fn members(sources: &[Source]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let member = |source: &&Source| source.path.ends_with("/Cargo.toml");
+    for manifest in sources.iter().filter(member) {
+        if !manifest.text.contains("[lints]\nworkspace = true\n") {
+            faults.push(Fault::new(manifest, 0, "does not take the workspace's lints"));
+        }
+        let mut inside = false;
+        for (number, line) in manifest.lines() {
+            if line.starts_with('[') {
+                inside = line.ends_with("dependencies]");
+            } else if inside && line.contains('=') && !line.contains("workspace = true") {
+                faults.push(Fault::new(manifest, number, "does not take the workspace's version"));
+            }
+        }
+    }
+    faults
+}
+
 /// Words that may not stand in the code of some files.
 struct Forbidden {
     /// The files: what their path begins with.
@@ -83,7 +103,7 @@ struct Forbidden {
     why: &'static str,
 }
 
-const FORBIDDEN: [Forbidden; 8] = [
+const FORBIDDEN: [Forbidden; 10] = [
     Forbidden {
         within: "crates/core/src/",
         except: &[],
@@ -140,6 +160,18 @@ const FORBIDDEN: [Forbidden; 8] = [
         except: &["crates/server/src/directory"],
         words: &["rusqlite"],
         why: "only `directory` speaks SQL to the embedded database",
+    },
+    Forbidden {
+        within: "crates/server/src/directory",
+        except: &[],
+        words: &["Amount", "Balance", "Teller"],
+        why: "the directory knows persons and their keys, and no money",
+    },
+    Forbidden {
+        within: "crates/store/src/",
+        except: &["crates/store/src/disk"],
+        words: &["std::fs", "rustix", "File::open"],
+        why: "only `disk` calls the system, so that the disk of the tests can fail everywhere",
     },
     Forbidden {
         within: "crates/server/src/api",
@@ -211,6 +243,15 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_goes_its_own_way_is_found() {
+        let found = |text: &str| members(&[sample("crates/a/Cargo.toml", text)]).len();
+        let lints = "[lints]\nworkspace = true\n";
+        assert_eq!(found(&format!("[dev-dependencies]\na.workspace = true\n\n{lints}")), 0);
+        assert_eq!(found(&format!("[dependencies]\na = \"1\"\n\n{lints}")), 1);
+        assert_eq!(found("[dependencies]\na.workspace = true\n"), 1);
+    }
+
+    #[test]
     fn a_word_that_a_room_may_not_know_is_found() {
         for (path, text) in [
             ("crates/core/src/a.rs", "use std::time::Duration;\n"),
@@ -221,6 +262,8 @@ mod tests {
             ("crates/store/src/postgres/a.rs", "use crate::journal::A;\n"),
             ("crates/server/src/api/a.rs", "StatusCode::CONFLICT.into_response()\n"),
             ("crates/server/src/auth.rs", "use rusqlite::Connection;\n"),
+            ("crates/server/src/directory/a.rs", "fn a(amount: Amount) {}\n"),
+            ("crates/store/src/journal/a.rs", "std::fs::read(path)\n"),
         ] {
             assert_eq!(forbidden_words(&[sample(path, text)]).len(), 1, "{path}: {text}");
         }

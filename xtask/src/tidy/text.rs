@@ -82,6 +82,26 @@ pub(super) fn attributes(sources: &[Source]) -> Vec<Fault> {
     faults
 }
 
+/// A test's name is a sentence: three words at least.
+pub(super) fn test_names(sources: &[Source]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for source in sources.iter().filter(|source| source.is_rust()) {
+        let mut marked = false;
+        for (number, line) in source.lines() {
+            let line = line.trim_start();
+            if let Some((_, after)) = line.split_once("fn ").filter(|_| marked) {
+                let name = after.split('(').next().unwrap_or_default();
+                if name.matches('_').count() < 2 {
+                    faults.push(Fault::new(source, number, format!("`{name}` is no sentence")));
+                }
+                marked = false;
+            }
+            marked |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+        }
+    }
+    faults
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::sample;
@@ -120,6 +140,14 @@ mod tests {
             assert_eq!(leftovers(&[sample("a.rs", text)]).len(), 1, "{text:?}");
         }
         assert_eq!(leftovers(&[sample("a.rs", concat!("XX", "XIV\n"))]), []);
+    }
+
+    #[test]
+    fn a_test_that_is_not_named_by_a_sentence_is_found() {
+        let test = |name: &str| format!("#[test]\n#[should_panic]\nfn {name}() {{\n");
+        assert_eq!(test_names(&[sample("a.rs", &test("deposit_works"))]).len(), 1);
+        assert_eq!(test_names(&[sample("a.rs", &test("a_deposit_is_booked"))]), []);
+        assert_eq!(test_names(&[sample("a.rs", "fn free() {}\n")]), []);
     }
 
     #[test]
