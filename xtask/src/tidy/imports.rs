@@ -25,6 +25,7 @@ const DEPENDENCIES: [Dependencies; 4] = [
         only: None,
         not: &[
             "tongjang-server",
+            "tongjang-script",
             "tongjang-sim",
             "axum",
             "tower",
@@ -37,7 +38,7 @@ const DEPENDENCIES: [Dependencies; 4] = [
     Dependencies {
         manifest: "crates/server/Cargo.toml",
         only: None,
-        not: &["tongjang-sim"],
+        not: &["tongjang-script", "tongjang-sim"],
         why: "what tests the server is no part of it",
     },
     Dependencies {
