@@ -5,6 +5,7 @@
 
 pub mod disk;
 pub mod error;
+pub mod faulty;
 pub mod journal;
 pub mod query;
 pub mod store;

@@ -35,7 +35,7 @@ pub(super) struct Writer {
     pub(super) ledger_id: [u8; 16],
     pub(super) layout: Layout,
     /// The segment of the last frame, or the first one.
-    pub(super) segment: Option<(u64, Arc<dyn DiskFile>)>,
+    pub(super) segment: Option<Numbered>,
     /// The place after the last durable frame.
     pub(super) end: Mark,
     pub(super) spares: SpareRoom,
@@ -44,13 +44,16 @@ pub(super) struct Writer {
     pub(super) pool: Pool,
 }
 
+/// A segment's number and its file.
+pub(super) type Numbered = (u64, Arc<dyn DiskFile>);
+
 /// The segment in which the next frame goes, if it is in use already.
 pub(super) fn current(
     disk: &dyn Disk,
     dir: &Path,
     layout: Layout,
     end: Mark,
-) -> Result<Option<(u64, Arc<dyn DiskFile>)>, StoreError> {
+) -> Result<Option<Numbered>, StoreError> {
     let number = layout.segment_of(end.position);
     let in_use = number == 0 || end.position != layout.first_frame_of(number);
     in_use.then(|| Ok((number, disk.open(&segment_path(dir, number))?))).transpose()
