@@ -1,12 +1,292 @@
 //! The journal store: an append-only log of frames that is the history and its index at once.
 //!
-//! `log` and what is under it know bytes only; what the bytes mean is decided above it.
+//! `log` and what is under it know bytes only. Above it, `record` says what the bytes mean, `book`
+//! is what the teller decides against, `view` what is durable, and `history` leads through an
+//! account's entries.
 
+mod book;
+mod bytes;
 pub mod frame;
+mod history;
+mod keys;
 pub mod lock;
 pub mod log;
 pub mod log_reader;
 pub mod poison;
+mod reader;
+mod record;
 pub mod recovery;
+mod register;
+mod replay;
+mod scan;
 pub mod segment;
+mod snapshot;
+mod trail;
+pub mod verify;
+mod view;
 mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tongjang_core::{Book, Request};
+
+use self::book::Durable;
+pub use self::book::JournalBook;
+use self::frame::{FrameEvents, FrameInfo, Mark};
+use self::log::{Known, Log, LogConfig, Recovered};
+use self::log_reader::LogReader;
+pub use self::reader::JournalReader;
+use self::record::{BadRecord, Facts, Record};
+use self::replay::Replay;
+use self::segment::{DecodedSegment, Layout, SEGMENT_HEADER, SegmentHeader, segment_path};
+use self::snapshot::SnapshotWriter;
+use self::view::View;
+use crate::disk::{Disk, RealDisk};
+use crate::{Release, Store, StoreError};
+
+/// Where a journal is and how it is kept.
+#[derive(Clone)]
+pub struct JournalConfig {
+    /// The disk that it is on.
+    pub disk: Arc<dyn Disk>,
+    /// The folder of the ledger. The segments are in `journal` below it.
+    pub dir: PathBuf,
+    /// How the log of a new ledger is cut into segments.
+    pub log: LogConfig,
+    /// The id that a new ledger gets: random, and secret enough to seed its hash tables.
+    pub new_ledger_id: [u8; 16],
+}
+
+impl JournalConfig {
+    /// A journal in `dir` on the machine's own disk.
+    pub fn new(dir: impl Into<PathBuf>, new_ledger_id: [u8; 16]) -> Self {
+        let (disk, log) = (Arc::new(RealDisk), LogConfig::default());
+        Self { disk, dir: dir.into(), log, new_ledger_id }
+    }
+
+    fn segments(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
+}
+
+/// What was found when a ledger was opened.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// The snapshot that was used.
+    pub snapshot: Option<PathBuf>,
+    /// Snapshots that were of no use, and why.
+    pub unusable: Vec<StoreError>,
+    /// What was read of the journal.
+    pub recovered: Recovered,
+    /// How many accounts there are.
+    pub accounts: u64,
+}
+
+/// The embedded store: what the teller owns.
+pub struct Journal {
+    book: JournalBook,
+    log: Log,
+    view: Arc<View>,
+    durable: Arc<Durable>,
+    config: JournalConfig,
+    /// Where the frames before the current batch end, as far as that is known.
+    end: Arc<parking_lot::Mutex<Mark>>,
+}
+
+impl Journal {
+    /// Opens the ledger, or makes a new one where there is none.
+    ///
+    /// # Errors
+    /// If another process has it, it is damaged, or the disk fails.
+    pub fn open(config: JournalConfig) -> Result<(Self, JournalReader, Opening), StoreError> {
+        let segments = config.segments();
+        if !Log::exists(&*config.disk, &segments)? {
+            config.disk.create_dir(&config.dir)?;
+            let id = config.new_ledger_id;
+            Log::create(config.disk.clone(), &segments, id, config.log)?.close()?;
+        }
+        let (ledger_id, layout) = identity(&*config.disk, &segments)?;
+        let Loading { mut replay, known, next_event, snapshot, unusable } =
+            Loading::begin(&config, ledger_id)?;
+        let each = |frame: FrameInfo, body: &[u8]| {
+            let (path, offset) = layout.place(&segments, frame.body_position);
+            replay.frame(&path, offset, frame.body_position, body, |_| Ok(()))
+        };
+        let (log, recovered) = Log::open(config.disk.clone(), &segments, config.log, known, each)?;
+        check_complete(&replay, next_event, layout.place(&segments, recovered.end.position))?;
+        let register = replay.register();
+        let start = replay.finish();
+        let seats = start.seats.iter().cloned();
+        let view = Arc::new(View::new(register.clone(), seats, start.marks.clone()));
+        let durable = Arc::new(Durable::new(log.reader().durable_end()));
+        let accounts = start.seats.len() as u64;
+        let book = JournalBook::new(start, register, durable.clone(), log.reader());
+        let reader = JournalReader { view: view.clone(), log: log.reader(), poison: log.poison() };
+        let end = Arc::new(parking_lot::Mutex::new(recovered.end));
+        let mut journal = Self { book, log, view, durable, config, end };
+        journal.begin();
+        Ok((journal, reader, Opening { snapshot, unusable, recovered, accounts }))
+    }
+
+    fn begin(&mut self) {
+        let (base, room) = (self.log.next_body_position(), self.log.room());
+        self.book.begin(base, room, self.log.buffer());
+    }
+
+    /// Writes a snapshot of all that is durable. Nothing may be on its way.
+    fn snapshot(&self) -> Result<PathBuf, StoreError> {
+        let from = *self.end.lock();
+        let Self { book, config, .. } = self;
+        let id = self.log.ledger_id();
+        let earliest = book.earliest();
+        let disk = config.disk.clone();
+        let mut writer = SnapshotWriter::begin(disk, &config.dir, id, from, earliest)?;
+        let mut piece = Vec::new();
+        for seat in book.seats() {
+            snapshot::put_account(&mut piece, seat, from.next_event);
+            writer.write_if_large(&mut piece)?;
+        }
+        for shard in 0..keys::KeyIndex::SHARDS {
+            snapshot::put_keys(&mut piece, book.keys(), shard);
+            writer.write_if_large(&mut piece)?;
+        }
+        writer.write(&piece)?;
+        writer.finish(&self.view.marks(), from.next_event)
+    }
+}
+
+impl Store for Journal {
+    type Book = JournalBook;
+
+    fn load(&mut self, _: &[&Request]) -> Result<(), StoreError> {
+        self.log.poison().check()
+    }
+
+    fn book(&mut self) -> &mut JournalBook {
+        &mut self.book
+    }
+
+    fn is_full(&self) -> bool {
+        self.book.is_full()
+    }
+
+    fn commit(&mut self, release: Release) -> Result<(), StoreError> {
+        let filled = self.book.take();
+        let events = FrameEvents {
+            first_event: filled.first_event,
+            event_count: filled.events,
+            time: filled.time,
+        };
+        let (view, durable, end) = (self.view.clone(), self.durable.clone(), self.end.clone());
+        let reader = self.log.reader();
+        let done = move |written: Result<Mark, StoreError>| {
+            if let Ok(mark) = &written {
+                view.publish(filled.publication);
+                *end.lock() = *mark;
+            }
+            durable.set(written.clone().map(|_| reader.durable_end()));
+            release(written.map(|_| ()));
+        };
+        self.log.append(filled.body, events, Box::new(done))?;
+        self.begin();
+        Ok(())
+    }
+
+    fn close(mut self) -> Result<(), StoreError> {
+        let (all, written) = crossbeam_channel::bounded(1);
+        self.commit(Box::new(move |durable| {
+            // Nobody else waits for this.
+            let _ = all.send(durable);
+        }))?;
+        written.recv().unwrap_or_else(|_| self.log.poison().check())?;
+        self.snapshot()?;
+        self.log.close()
+    }
+}
+
+/// A ledger as its newest useful snapshot has it, to be led on by the journal.
+struct Loading {
+    replay: Replay,
+    known: Known,
+    /// All events before this one were durable when the snapshot was finished.
+    next_event: u64,
+    snapshot: Option<PathBuf>,
+    unusable: Vec<StoreError>,
+}
+
+impl Loading {
+    fn begin(config: &JournalConfig, ledger_id: [u8; 16]) -> Result<Self, StoreError> {
+        let seed = seed_of(ledger_id);
+        let mut unusable = Vec::new();
+        for name in snapshot::names(&*config.disk, &config.dir)?.iter().rev() {
+            let path = config.dir.join(name);
+            match snapshot::load(&*config.disk, &path, ledger_id, seed) {
+                Ok(snapshot::Loaded { replay, from, next_event }) => {
+                    let known = Known { from: Some(from), durable: None };
+                    return Ok(Self { replay, known, next_event, snapshot: Some(path), unusable });
+                }
+                Err(error) => unusable.push(error),
+            }
+        }
+        Ok(Self {
+            replay: Replay::new(seed, frame::FIRST_EVENT),
+            known: Known { from: None, durable: None },
+            next_event: frame::FIRST_EVENT,
+            snapshot: None,
+            unusable,
+        })
+    }
+}
+
+/// Which ledger the journal in `dir` is, and how it is laid out.
+fn identity(disk: &dyn Disk, dir: &Path) -> Result<([u8; 16], Layout), StoreError> {
+    let path = segment_path(dir, 0);
+    let mut bytes = [0; SEGMENT_HEADER];
+    disk.open_to_read(&path)?.read_at(&mut bytes, 0)?;
+    let header = match SegmentHeader::decode(&bytes) {
+        DecodedSegment::Header(header) => Some(header),
+        DecodedSegment::TooNew(found) => {
+            return Err(StoreError::TooNew { path, found, known: frame::VERSION });
+        }
+        DecodedSegment::Nothing => None,
+    };
+    let known = header.and_then(|header| {
+        Layout::new(header.segment_bytes).map(|layout| (header.ledger_id, layout))
+    });
+    let what = "this is no header of a segment; restore a backup".to_owned();
+    known.ok_or(StoreError::Corrupt { path, offset: 0, what })
+}
+
+/// What seeds a ledger's hash tables.
+fn seed_of(ledger_id: [u8; 16]) -> u64 {
+    u64::from_le_bytes(*ledger_id.first_chunk().expect("an id has 16 bytes"))
+}
+
+/// Everything that the snapshot knew of must have come from the journal again.
+fn check_complete(
+    replay: &Replay,
+    next_event: u64,
+    (path, offset): (PathBuf, u64),
+) -> Result<(), StoreError> {
+    if replay.is_complete() && replay.next_event() >= next_event {
+        return Ok(());
+    }
+    let what = "the journal ends before what a snapshot holds; restore a backup".to_owned();
+    Err(StoreError::Corrupt { path, offset, what })
+}
+
+/// The record at `position`, which must be durable.
+fn read_record(log: &LogReader, position: u64, facts: &impl Facts) -> Result<Record, StoreError> {
+    let mut usual = [0; record::USUAL];
+    let some = log.read_some(position, &mut usual)?;
+    let read = match record::read(&usual[..some], position, facts) {
+        Err(BadRecord::Short(length)) if some == usual.len() => {
+            let mut whole = Vec::new();
+            log.read_into(position, length, &mut whole)?;
+            record::read(&whole, position, facts)
+        }
+        read => read,
+    };
+    read.map_err(|bad| log.corrupt(position, bad.as_str()))
+}

@@ -91,6 +91,17 @@ impl LogReader {
         Ok(some)
     }
 
+    /// Where the first frame of the segment after that of `position` begins.
+    pub(super) fn next_segment(&self, position: u64) -> u64 {
+        self.0.layout.first_frame_of(self.0.layout.segment_of(position) + 1)
+    }
+
+    /// The error that says what is wrong at `position`.
+    pub(super) fn corrupt(&self, position: u64, what: &str) -> StoreError {
+        let (path, offset) = self.0.layout.place(&self.0.dir, position);
+        StoreError::Corrupt { path, offset, what: what.into() }
+    }
+
     /// How many durable bytes there are from `position` to the end of its segment.
     fn readable(&self, position: u64) -> u64 {
         let layout = self.0.layout;
@@ -99,11 +110,8 @@ impl LogReader {
     }
 
     fn beyond(&self, position: u64, len: usize) -> StoreError {
-        StoreError::Corrupt {
-            path: segment_path(&self.0.dir, self.0.layout.segment_of(position)),
-            offset: self.0.layout.offset_of(position),
-            what: format!("{len} bytes were to be read from here, but not all are in the journal"),
-        }
+        let what = format!("{len} bytes were to be read from here, but not all are in the journal");
+        self.corrupt(position, &what)
     }
 
     fn file(&self, segment: u64) -> Result<Arc<dyn DiskFile>, StoreError> {

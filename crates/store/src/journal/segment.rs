@@ -57,6 +57,11 @@ impl Layout {
         position % self.segment_bytes
     }
 
+    /// The file in which `position` lies, and where in it.
+    pub fn place(self, dir: &Path, position: u64) -> (PathBuf, u64) {
+        (segment_path(dir, self.segment_of(position)), self.offset_of(position))
+    }
+
     /// Where the first frame of a segment begins.
     pub fn first_frame_of(self, segment: u64) -> u64 {
         segment * self.segment_bytes + SEGMENT_HEADER as u64

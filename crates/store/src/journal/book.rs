@@ -1,0 +1,342 @@
+//! The teller's book: every account in memory, and the frame that the current batch fills.
+//!
+//! It is ahead of what is durable by the batches that are being written. `note` encodes an event
+//! as soon as it is applied, so its position is known before the next one is decided.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+use tongjang_core::{
+    Account, AccountId, AccountNumber, Bank, Book, Booked, Currency, Event, IdempotencyKey, Opened,
+    Timestamp, UserId,
+};
+
+use super::keys::KeyIndex;
+use super::log_reader::LogReader;
+use super::record::{self, Facts, Record};
+use super::register::Register;
+use super::trail::BlockRef;
+use super::view::{MARK_EVERY, Publication, Seat, Step, TimeMark};
+use crate::StoreError;
+use crate::journal::read_record;
+
+/// A batch is cut at this many bytes, so that no sync takes long.
+const LARGEST_BODY: usize = 4 << 20;
+
+/// How far the journal is durable, for who must wait for it.
+pub(super) struct Durable {
+    end: Mutex<Result<u64, StoreError>>,
+    moved: Condvar,
+}
+
+impl Durable {
+    pub(super) fn new(end: u64) -> Self {
+        Self { end: Mutex::new(Ok(end)), moved: Condvar::new() }
+    }
+
+    /// All before `end` is durable, or nothing more will be.
+    pub(super) fn set(&self, end: Result<u64, StoreError>) {
+        *self.end.lock() = end;
+        self.moved.notify_all();
+    }
+
+    /// Waits until what stands at `position` is durable.
+    fn wait_for(&self, position: u64) -> Result<(), StoreError> {
+        let mut end = self.end.lock();
+        loop {
+            match &*end {
+                Ok(end) if *end > position => return Ok(()),
+                Ok(_) => self.moved.wait(&mut end),
+                Err(error) => return Err(error.clone()),
+            }
+        }
+    }
+}
+
+/// The frame that is being filled.
+#[derive(Default)]
+pub(super) struct Frame {
+    /// Where its body will stand.
+    pub(super) base: u64,
+    /// How long its body may become.
+    pub(super) room: usize,
+    pub(super) body: Vec<u8>,
+    pub(super) events: u32,
+    pub(super) time: Timestamp,
+    pub(super) publication: Publication,
+    touched: Vec<u32>,
+}
+
+impl Frame {
+    fn position(&self) -> u64 {
+        self.base + self.body.len() as u64
+    }
+}
+
+/// A seat as the teller has it.
+struct Place {
+    seat: Seat,
+    /// The batch that changed it last.
+    touched_in: u64,
+}
+
+/// The teller's book over a journal.
+pub struct JournalBook {
+    places: Vec<Place>,
+    register: Arc<Register>,
+    keys: KeyIndex,
+    earliest: Timestamp,
+    /// The last accounts looked up: a booking asks for the same ones several times.
+    recent: Cell<[(AccountId, u32); 2]>,
+    batch: u64,
+    next_event: u64,
+    last_mark: u64,
+    frame: Frame,
+    durable: Arc<Durable>,
+    log: LogReader,
+}
+
+/// A batch that is ready to be written.
+pub(super) struct Filled {
+    pub(super) body: Vec<u8>,
+    pub(super) first_event: u64,
+    pub(super) events: u32,
+    pub(super) time: Timestamp,
+    pub(super) publication: Publication,
+}
+
+/// What a book starts from: a snapshot, or nothing.
+pub(super) struct Start {
+    pub(super) seats: Vec<Seat>,
+    pub(super) keys: KeyIndex,
+    pub(super) marks: Vec<TimeMark>,
+    pub(super) next_event: u64,
+    pub(super) earliest: Timestamp,
+}
+
+impl JournalBook {
+    /// The book of `start`.
+    pub(super) fn new(
+        start: Start,
+        register: Arc<Register>,
+        durable: Arc<Durable>,
+        log: LogReader,
+    ) -> Self {
+        let nobody = (AccountId::from_bits(0), u32::MAX);
+        let places = start.seats.into_iter().map(|seat| Place { seat, touched_in: 0 }).collect();
+        Self {
+            places,
+            register,
+            keys: start.keys,
+            earliest: start.earliest,
+            recent: Cell::new([nobody; 2]),
+            batch: 1,
+            next_event: start.next_event,
+            last_mark: start.marks.last().map_or(0, |mark| mark.position),
+            frame: Frame::default(),
+            durable,
+            log,
+        }
+    }
+
+    /// Begins a frame whose body will stand at `base`, have at most `room` bytes and is built in
+    /// the empty `body`.
+    pub(super) fn begin(&mut self, base: u64, room: usize, body: Vec<u8>) {
+        assert!(self.frame.events == 0 && body.is_empty(), "the frame before was taken out");
+        self.frame.body = body;
+        self.frame.base = base;
+        self.frame.room = room;
+    }
+
+    /// Takes out what the batch wrote; `begin` must come next.
+    pub(super) fn take(&mut self) -> Filled {
+        let frame = std::mem::take(&mut self.frame);
+        let mut publication = frame.publication;
+        publication.accounts = frame
+            .touched
+            .into_iter()
+            .map(|slot| (slot, self.places[slot as usize].seat.account.clone()))
+            .collect();
+        self.batch += 1;
+        let first_event = self.next_event;
+        self.next_event += u64::from(frame.events);
+        Filled {
+            body: frame.body,
+            first_event,
+            events: frame.events,
+            time: frame.time,
+            publication,
+        }
+    }
+
+    /// Whether the frame has no room for one more event with all that it may bring along.
+    pub(super) fn is_full(&self) -> bool {
+        let most = record::LONGEST + 2 * record::LONGEST_BLOCK;
+        self.frame.body.len() + most > self.frame.room.min(LARGEST_BODY)
+    }
+
+    /// All accounts, in the order of their slots.
+    pub(super) fn seats(&self) -> impl ExactSizeIterator<Item = &Seat> {
+        self.places.iter().map(|place| &place.seat)
+    }
+
+    /// The index of keys.
+    pub(super) fn keys(&self) -> &KeyIndex {
+        &self.keys
+    }
+
+    fn place(&self, id: AccountId) -> Option<u32> {
+        let [first, second] = self.recent.get();
+        if first.0 == id && first.1 != u32::MAX {
+            return Some(first.1);
+        }
+        if second.0 == id && second.1 != u32::MAX {
+            return Some(second.1);
+        }
+        let slot = self.register.slot(id)?;
+        self.recent.set([(id, slot), first]);
+        Some(slot)
+    }
+
+    fn touch(&mut self, slot: u32) {
+        let place = &mut self.places[slot as usize];
+        if place.touched_in != self.batch {
+            place.touched_in = self.batch;
+            self.frame.touched.push(slot);
+        }
+    }
+
+    fn mark(&mut self, at: Timestamp) {
+        let position = self.frame.position();
+        if self.last_mark == 0 || position >= self.last_mark + MARK_EVERY {
+            self.last_mark = position;
+            self.frame.publication.marks.push(TimeMark { at, position });
+        }
+    }
+
+    fn note_booked(&mut self, position: u64, booked: &Booked) {
+        let transaction = &booked.transaction;
+        for entry in &transaction.entries {
+            let slot = self.place(entry.account).expect("a booked account is in the book");
+            self.touch(slot);
+            let mut step = Step {
+                slot,
+                position,
+                direction: entry.direction,
+                booked_at: transaction.booked_at,
+                credits: entry.credit_count,
+                block_position: 0,
+            };
+            let trail = &mut self.places[slot as usize].seat.trail;
+            let Step { direction, booked_at, credits, .. } = step;
+            if let Some(block) = trail.push(slot, position, direction, booked_at, credits) {
+                step.block_position = self.frame.position();
+                record::put_block(&mut self.frame.body, &block, step.block_position);
+                trail.sealed(BlockRef { position: step.block_position, ..block.this });
+            }
+            self.frame.publication.steps.push(step);
+        }
+        let counts = &mut self.frame.publication.transactions;
+        match counts.iter_mut().find(|(currency, _)| *currency == transaction.currency) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((transaction.currency, 1)),
+        }
+    }
+
+    /// The event whose record stands at `position`, durable or not.
+    fn event_at(&self, position: u64) -> Result<Option<Event>, StoreError> {
+        let record = match position.checked_sub(self.frame.base) {
+            Some(offset) if self.frame.events > 0 && offset < self.frame.body.len() as u64 => {
+                let bytes = &self.frame.body[offset as usize..];
+                record::read(bytes, position, self).expect("this record was just written")
+            }
+            _ => {
+                self.durable.wait_for(position)?;
+                read_record(&self.log, position, self)?
+            }
+        };
+        Ok(match record {
+            Record::Event(event) => Some(event),
+            Record::Block(_) => None,
+        })
+    }
+}
+
+impl Book for JournalBook {
+    type Error = StoreError;
+
+    fn account(&self, id: AccountId) -> Option<&Account> {
+        self.place(id).map(|slot| &self.places[slot as usize].seat.account)
+    }
+
+    fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
+        let slot = self.place(id)?;
+        Some(&mut self.places[slot as usize].seat.account)
+    }
+
+    fn insert(&mut self, opened: Arc<Opened>) {
+        assert!(self.register.slot(opened.id).is_none(), "an account is opened once");
+        let slot = u32::try_from(self.places.len()).expect("fewer than 2^32 accounts");
+        self.register.enter(slot, &opened);
+        let seat = Seat { account: Account::open(opened), trail: Default::default() };
+        self.places.push(Place { seat, touched_in: 0 });
+        self.touch(slot);
+    }
+
+    fn account_by_number(&self, bank: &Bank, number: &AccountNumber) -> Option<AccountId> {
+        let slot = self.register.slot_by_number(bank, number)?;
+        Some(self.places[slot as usize].seat.account.id())
+    }
+
+    fn settlement(&self, currency: Currency) -> AccountId {
+        AccountId::settlement(currency, 0)
+    }
+
+    fn answered(&self, scope: UserId, key: &IdempotencyKey) -> Result<Option<Event>, StoreError> {
+        for position in self.keys.candidates(self.keys.hash(scope, key)) {
+            let event = self.event_at(position)?;
+            let used = event.as_ref().and_then(Event::key);
+            if used.is_some_and(|used| used.scope == scope && used.key == *key) {
+                return Ok(event);
+            }
+        }
+        Ok(None)
+    }
+
+    fn earliest(&self) -> Timestamp {
+        self.earliest
+    }
+
+    fn note(&mut self, event: &Event) {
+        self.earliest = event.at().next();
+        self.mark(event.at());
+        let position = self.frame.position();
+        let mut body = std::mem::take(&mut self.frame.body);
+        record::put_event(&mut body, self, event);
+        self.frame.body = body;
+        self.frame.events += 1;
+        self.frame.time = event.at();
+        if let Some(used) = event.key() {
+            self.keys.insert(self.keys.hash(used.scope, &used.key), position);
+        }
+        match event {
+            Event::Booked(booked) => self.note_booked(position, booked),
+            Event::StatusChanged(change) => {
+                let slot = self.place(change.account).expect("its account is in the book");
+                self.touch(slot);
+            }
+            Event::Opened(_) | Event::Refused(_) => {}
+        }
+    }
+}
+
+impl Facts for JournalBook {
+    fn opened(&self, slot: u32) -> Option<Arc<Opened>> {
+        self.places.get(slot as usize).map(|place| place.seat.account.opened().clone())
+    }
+
+    fn slot(&self, id: AccountId) -> Option<u32> {
+        self.place(id)
+    }
+}

@@ -1,0 +1,233 @@
+//! Queries on a journal: the [`Reader`] that the server clones for each who asks.
+
+use std::sync::Arc;
+
+use tongjang_core::{
+    Account, AccountId, AccountNumber, Balance, Bank, Direction, EntryNumber, Event, Timestamp,
+    Transaction, TransactionId, UserId,
+};
+
+use super::history::History;
+use super::log_reader::LogReader;
+use super::poison::Poison;
+use super::record::Record;
+use super::scan::Scan;
+use super::view::View;
+use crate::query::{EntryFilter, EntryPage, EntryQuery, LedgerTotals, Order, Row, Summary};
+use crate::{Reader, StoreError};
+
+/// Reads what is durable in a journal. Cloning it is cheap.
+#[derive(Clone)]
+pub struct JournalReader {
+    pub(super) view: Arc<View>,
+    pub(super) log: LogReader,
+    pub(super) poison: Poison,
+}
+
+impl JournalReader {
+    fn history(&self, id: AccountId) -> Option<History<'_>> {
+        let slot = self.view.register.slot(id)?;
+        History::of(&self.view, &self.log, slot)
+    }
+}
+
+impl Reader for JournalReader {
+    fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
+        Ok(self.view.register.slot(id).and_then(|slot| self.view.account(slot)))
+    }
+
+    fn account_by_number(
+        &self,
+        bank: &Bank,
+        number: &AccountNumber,
+    ) -> Result<Option<AccountId>, StoreError> {
+        let slot = self.view.register.slot_by_number(bank, number);
+        let account = slot.and_then(|slot| self.view.account(slot));
+        let is_it = |account: &Account| match &account.opened().place {
+            Some((its_bank, its_number)) => its_bank == bank && its_number.bare() == number.bare(),
+            None => false,
+        };
+        Ok(account.filter(is_it).map(|account| account.id()))
+    }
+
+    fn accounts(
+        &self,
+        owner: Option<UserId>,
+        order: Order,
+        after: Option<AccountId>,
+        limit: usize,
+    ) -> Result<Vec<Account>, StoreError> {
+        let published = self.view.published();
+        let after = match after {
+            None => None,
+            Some(id) => match self.view.register.slot(id) {
+                None => return Ok(Vec::new()),
+                slot => slot,
+            },
+        };
+        let slots = match owner {
+            None => chosen(0..published, order, after, limit),
+            Some(owner) => self.view.register.of_owner(owner, |slots| {
+                let known = slots.partition_point(|slot| *slot < published);
+                chosen(slots[..known].iter().copied(), order, after, limit)
+            }),
+        };
+        Ok(slots.into_iter().filter_map(|slot| self.view.account(slot)).collect())
+    }
+
+    fn transaction(&self, id: TransactionId) -> Result<Option<Transaction>, StoreError> {
+        let booked_at = id.booked_at();
+        let Some(mark) = self.view.mark_before(booked_at) else { return Ok(None) };
+        let mut scan = Scan::new(&self.log, mark.position);
+        while let Some(record) = scan.next_from(booked_at, &*self.view)? {
+            match record {
+                Record::Event(Event::Booked(booked)) if booked.transaction.id == id => {
+                    return Ok(Some(booked.transaction));
+                }
+                Record::Event(event) if event.at() > booked_at => break,
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn entry(&self, account: AccountId, number: EntryNumber) -> Result<Option<Row>, StoreError> {
+        match self.history(account) {
+            Some(history) if number.get() <= history.count() => {
+                let row = history.row(None, number.get())?;
+                history.check(&[&row])?;
+                Ok(Some(row))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn entries_before(&self, account: AccountId, time: Timestamp) -> Result<u64, StoreError> {
+        self.history(account).map_or(Ok(0), |history| history.before(time))
+    }
+
+    fn entries(&self, query: &EntryQuery) -> Result<EntryPage, StoreError> {
+        let filter = &query.filter;
+        let Some(history) = self.history(filter.account) else {
+            return Ok(EntryPage::default());
+        };
+        let direction = filter.direction;
+        let (first, last) = range(&history, filter)?;
+        let (lowest, highest) =
+            (history.rank(direction, first)? + 1, history.rank(direction, last)?);
+        let at_most = |number: u64| number.min(history.count());
+        let ranks = match (query.order, query.after) {
+            (_, None) => (lowest, highest),
+            (Order::Desc, Some(after)) => {
+                (lowest, highest.min(history.rank(direction, at_most(after.get() - 1))?))
+            }
+            (Order::Asc, Some(after)) => {
+                (lowest.max(history.rank(direction, at_most(after.get()))? + 1), highest)
+            }
+        };
+        let mut page = EntryPage::default();
+        let mut left = (ranks.1 + 1).saturating_sub(ranks.0);
+        let ranks: Box<dyn Iterator<Item = u64>> = match query.order {
+            Order::Asc => Box::new(ranks.0..=ranks.1),
+            Order::Desc => Box::new((ranks.0..=ranks.1).rev()),
+        };
+        for rank in ranks.take(query.scan_limit) {
+            let row = history.row(direction, rank)?;
+            left -= 1;
+            page.resume = (left > 0).then_some(row.entry.number);
+            if filter.matches(&row) {
+                page.rows.push(row);
+                if page.rows.len() == query.limit {
+                    break;
+                }
+            }
+        }
+        let mut oldest_first: Vec<&Row> = page.rows.iter().collect();
+        if query.order == Order::Desc {
+            oldest_first.reverse();
+        }
+        history.check(&oldest_first)?;
+        Ok(page)
+    }
+
+    fn summary(
+        &self,
+        filter: &EntryFilter,
+        scan_limit: usize,
+    ) -> Result<Option<Summary>, StoreError> {
+        let Some(history) = self.history(filter.account) else {
+            return Ok(Some(Summary::default()));
+        };
+        let (first, last) = range(&history, filter)?;
+        let up_to = |number: u64| match number {
+            0 => Ok((Balance::ZERO, Balance::ZERO)),
+            _ => history.row(None, number).map(|row| (row.entry.balance, row.entry.credit_total)),
+        };
+        let (opening_balance, credits_before) = up_to(first)?;
+        let (closing_balance, credits) = up_to(last)?;
+        let between = |high: Balance, low: Balance| high.checked_sub(low).unwrap_or_default();
+        let mut summary = Summary { opening_balance, closing_balance, ..Summary::default() };
+        let (low, high) =
+            (history.rank(filter.direction, first)?, history.rank(filter.direction, last)?);
+        if !filter.needs_scan() {
+            summary.count = high - low;
+            let credit_total = between(credits, credits_before);
+            // What came in less the change of the balance is what went out.
+            let debit_total = between(credit_total, between(closing_balance, opening_balance));
+            if filter.direction != Some(Direction::Debit) {
+                summary.credit_total = credit_total;
+            }
+            if filter.direction != Some(Direction::Credit) {
+                summary.debit_total = debit_total;
+            }
+            return Ok(Some(summary));
+        }
+        if high - low > scan_limit as u64 {
+            return Ok(None);
+        }
+        for rank in (low + 1..=high).rev() {
+            let row = history.row(filter.direction, rank)?;
+            if filter.matches(&row) {
+                summary.count += 1;
+                let total = match row.entry.direction {
+                    Direction::Credit => &mut summary.credit_total,
+                    Direction::Debit => &mut summary.debit_total,
+                };
+                *total = total.plus(row.entry.amount).expect("a part of a total that fits");
+            }
+        }
+        Ok(Some(summary))
+    }
+
+    fn totals(&self) -> Result<Vec<LedgerTotals>, StoreError> {
+        Ok(self.view.totals())
+    }
+
+    fn ready(&self) -> Result<(), StoreError> {
+        self.poison.check()
+    }
+}
+
+/// The entries of the filter's time range: those after number `.0` up to number `.1`.
+fn range(history: &History<'_>, filter: &EntryFilter) -> Result<(u64, u64), StoreError> {
+    let first = filter.from.map_or(Ok(0), |from| history.before(from))?;
+    let last = filter.to.map_or(Ok(history.count()), |to| history.before(to))?;
+    Ok((first, last.max(first)))
+}
+
+/// At most `limit` of `slots`, which ascend, after `after` in the order asked for.
+fn chosen(
+    slots: impl DoubleEndedIterator<Item = u32>,
+    order: Order,
+    after: Option<u32>,
+    limit: usize,
+) -> Vec<u32> {
+    match order {
+        Order::Asc => {
+            slots.filter(|slot| after.is_none_or(|after| *slot > after)).take(limit).collect()
+        }
+        Order::Desc => {
+            slots.rev().filter(|slot| after.is_none_or(|after| *slot < after)).take(limit).collect()
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Where an account's entries stand in the journal: the trail that leads through its history.
+//!
+//! Sixteen entries make a [`Block`], which is written into the journal right after the sixteenth.
+//! A block points to the one before and, as in a skew-binary random-access list (Myers, 1983), to
+//! one farther back, so any entry is found by number, time or rank in O(log n) reads. Memory holds
+//! the entries since the last block and the roots of that list: O(log n) an account.
+
+use tongjang_core::{Direction, Timestamp};
+
+/// How many entries a block covers.
+pub(super) const BLOCK: u64 = 16;
+
+/// A block as others point to it: where it is, and how far the account had come at its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct BlockRef {
+    /// Its number: block n ends with entry 16 n. 0 stands for no block.
+    pub(super) number: u64,
+    /// Its position in the journal.
+    pub(super) position: u64,
+    /// When its last entry was booked.
+    pub(super) end: Timestamp,
+    /// How many of the account's entries up to its end are credits.
+    pub(super) credits: u64,
+}
+
+/// Sixteen entries of an account, and the way to those before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Block {
+    /// The account's place in the table.
+    pub(super) slot: u32,
+    /// Its own number, end and credits; the position is only known once it is written.
+    pub(super) this: BlockRef,
+    /// The block before.
+    pub(super) previous: BlockRef,
+    /// A block farther back: the root after this one's tree.
+    pub(super) jump: BlockRef,
+    /// Which entries are credits, the first in the lowest bit.
+    pub(super) credit_mask: u16,
+    /// Where the entries stand.
+    pub(super) positions: [u64; BLOCK as usize],
+}
+
+/// A root of the list: a block, and how many blocks its tree has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Root {
+    size: u64,
+    block: BlockRef,
+}
+
+/// What memory holds of an account's history.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Trail {
+    /// The roots, the newest last. The last is always the newest block.
+    roots: Vec<Root>,
+    /// Where the entries since the newest block stand.
+    tail: Vec<u64>,
+    /// Which of them are credits.
+    tail_mask: u16,
+}
+
+impl Trail {
+    /// Takes in the account's next entry. After the sixteenth the block of them is returned; it
+    /// is to be written at once, and [`sealed`](Self::sealed) told where.
+    pub(super) fn push(
+        &mut self,
+        slot: u32,
+        position: u64,
+        direction: Direction,
+        booked_at: Timestamp,
+        credits: u64,
+    ) -> Option<Block> {
+        if direction == Direction::Credit {
+            self.tail_mask |= 1 << self.tail.len();
+        }
+        self.tail.push(position);
+        let positions = <[u64; BLOCK as usize]>::try_from(self.tail.as_slice()).ok()?;
+        let previous = self.newest();
+        let number = previous.number + 1;
+        Some(Block {
+            slot,
+            this: BlockRef { number, position: 0, end: booked_at, credits },
+            previous,
+            jump: self.jump_of_next(),
+            credit_mask: self.tail_mask,
+            positions,
+        })
+    }
+
+    /// The block that `push` returned was written at `block.position`.
+    pub(super) fn sealed(&mut self, block: BlockRef) {
+        let merged = self.mergeable();
+        let size = match merged {
+            Some(size) => {
+                self.roots.truncate(self.roots.len() - 2);
+                2 * size + 1
+            }
+            None => 1,
+        };
+        self.roots.push(Root { size, block });
+        self.tail.clear();
+        self.tail_mask = 0;
+    }
+
+    /// The newest block, or the default if there is none.
+    pub(super) fn newest(&self) -> BlockRef {
+        self.roots.last().map(|root| root.block).unwrap_or_default()
+    }
+
+    /// The roots' blocks, the newest first.
+    pub(super) fn roots(&self) -> impl Iterator<Item = BlockRef> {
+        self.roots.iter().rev().map(|root| root.block)
+    }
+
+    /// Where the entries after the newest block stand.
+    pub(super) fn tail(&self) -> &[u64] {
+        &self.tail
+    }
+
+    /// Which of them are credits.
+    pub(super) fn tail_mask(&self) -> u16 {
+        self.tail_mask
+    }
+
+    /// How many entries there are.
+    pub(super) fn count(&self) -> u64 {
+        self.newest().number * BLOCK + self.tail.len() as u64
+    }
+
+    /// For a snapshot: each root's tree size and block, the oldest first.
+    pub(super) fn parts(&self) -> impl ExactSizeIterator<Item = (u64, BlockRef)> {
+        self.roots.iter().map(|root| (root.size, root.block))
+    }
+
+    /// From a snapshot.
+    pub(super) fn from_parts(
+        roots: Vec<(u64, BlockRef)>,
+        tail: Vec<u64>,
+        tail_mask: u16,
+    ) -> Option<Self> {
+        let mut before = 0;
+        for (size, block) in &roots {
+            before += size;
+            if block.number != before || *size == 0 {
+                return None;
+            }
+        }
+        let fits = tail.len() < BLOCK as usize && u32::from(tail_mask) >> tail.len() == 0;
+        let roots = roots.into_iter().map(|(size, block)| Root { size, block }).collect();
+        fits.then_some(Self { roots, tail, tail_mask })
+    }
+
+    /// The size of the two newest trees, if they have the same: the next block goes on top.
+    fn mergeable(&self) -> Option<u64> {
+        match self.roots.as_slice() {
+            [.., below, top] if below.size == top.size => Some(top.size),
+            _ => None,
+        }
+    }
+
+    fn jump_of_next(&self) -> BlockRef {
+        let under = if self.mergeable().is_some() { 3 } else { 1 };
+        let index = self.roots.len().checked_sub(under);
+        index.map(|index| self.roots[index].block).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn walked(entries: u64) -> (Trail, HashMap<u64, Block>) {
+        let (mut trail, mut blocks) = (Trail::default(), HashMap::new());
+        for number in 1..=entries {
+            let direction = if number % 3 == 0 { Direction::Credit } else { Direction::Debit };
+            let at = Timestamp::from_micros(number as i64 * 10);
+            if let Some(block) = trail.push(7, number * 8, direction, at, number / 3) {
+                let position = 1_000_000 + block.this.number;
+                trail.sealed(BlockRef { position, ..block.this });
+                blocks.insert(position, block);
+            }
+        }
+        (trail, blocks)
+    }
+
+    #[test]
+    fn every_block_is_reached_in_logarithmic_steps() {
+        let (trail, blocks) = walked(16 * 5000 + 3);
+        assert_eq!(trail.count(), 16 * 5000 + 3);
+        assert_eq!(trail.tail().len(), 3);
+        for target in 1..=5000u64 {
+            let start = trail.roots().take_while(|root| root.number >= target).last().unwrap();
+            let (mut at, mut steps) = (start, 0);
+            while at.number != target {
+                let block = &blocks[&at.position];
+                at = if block.jump.number >= target { block.jump } else { block.previous };
+                steps += 1;
+            }
+            assert!(steps <= 26, "{steps} steps to block {target}");
+        }
+    }
+
+    #[test]
+    fn a_block_tells_its_entries_and_neighbours() {
+        let (_, blocks) = walked(64);
+        let block = &blocks[&1_000_003];
+        assert_eq!((block.previous.number, block.this.number), (2, 3));
+        assert_eq!(block.positions[0], 33 * 8);
+        assert_eq!(block.this.end, Timestamp::from_micros(480));
+        assert_eq!(block.this.credits, 16);
+        let credits = (33..=48u64).filter(|number| number % 3 == 0);
+        let mask = credits.fold(0u16, |mask, number| mask | 1 << (number - 33));
+        assert_eq!(block.credit_mask, mask);
+    }
+
+    #[test]
+    fn a_trail_comes_back_from_its_parts() {
+        for entries in [0, 1, 15, 16, 17, 160, 1000] {
+            let (trail, _) = walked(entries);
+            let parts = trail.parts().collect();
+            let again = Trail::from_parts(parts, trail.tail().to_vec(), trail.tail_mask());
+            assert_eq!(again.as_ref(), Some(&trail));
+        }
+        assert_eq!(Trail::from_parts(vec![], vec![8], 2), None);
+        assert_eq!(Trail::from_parts(vec![(3, BlockRef::default())], vec![], 0), None);
+    }
+}
