@@ -8,10 +8,12 @@ pub mod api;
 pub mod app;
 pub mod auth;
 pub mod config;
+pub mod cursor;
 pub mod directory;
 pub mod extract;
 pub mod ledger;
 pub mod problem;
 pub mod telemetry;
+pub mod when;
 
 pub use app::{App, AppState};
