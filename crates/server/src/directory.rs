@@ -3,7 +3,9 @@
 
 mod keys;
 mod labels;
+mod names;
 mod schema;
+mod secrets;
 mod tokens;
 mod users;
 
@@ -17,6 +19,7 @@ use rusqlite::{Connection, OpenFlags};
 pub use keys::{ApiKey, NewKey};
 pub use users::{NewUser, User, Username};
 
+use crate::cursor::CursorKey;
 use crate::problem::{Code, Problem};
 
 /// The file in the data directory.
@@ -78,6 +81,8 @@ pub struct Directory(Arc<Connections>);
 struct Connections {
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
+    names: names::Names,
+    cursor_key: CursorKey,
 }
 
 impl Directory {
@@ -90,10 +95,12 @@ impl Directory {
         let mut writer = Connection::open(&path).attempt("open the directory")?;
         prepare(&writer)?;
         schema::migrate(&mut writer, &path)?;
+        let cursor_key = CursorKey::new(secrets::kept(&writer, "cursors")?);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = Connection::open_with_flags(&path, flags).attempt("open the directory")?;
         let (writer, reader) = (Mutex::new(writer), Mutex::new(reader));
-        Ok(Self(Arc::new(Connections { writer, reader })))
+        let names = names::Names::default();
+        Ok(Self(Arc::new(Connections { writer, reader, names, cursor_key })))
     }
 
     /// Writes, off the async threads. `work` is one transaction.

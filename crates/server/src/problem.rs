@@ -7,7 +7,7 @@ mod rejection;
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -28,6 +28,7 @@ struct Inner {
     members: Vec<(&'static str, Member)>,
     retry_after: Option<u32>,
     challenge: Option<&'static str>,
+    replayed: bool,
 }
 
 /// One thing that is wrong with a request.
@@ -56,6 +57,9 @@ const NO_TOKEN: &str = r#"Bearer realm="tongjang""#;
 /// What it says where the token does not hold.
 const BAD_TOKEN: &str = r#"Bearer realm="tongjang", error="invalid_token""#;
 
+/// The answer is the one that the Idempotency-Key already stood for.
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
 impl Problem {
     /// A problem with this code and its general detail.
     pub fn new(code: Code) -> Self {
@@ -66,7 +70,15 @@ impl Problem {
         };
         let challenge = (code == Code::Unauthenticated).then_some(NO_TOKEN);
         let (detail, errors, members) = (None, Vec::new(), Vec::new());
-        Self(Box::new(Inner { code, detail, errors, members, retry_after, challenge }))
+        Self(Box::new(Inner {
+            code,
+            detail,
+            errors,
+            members,
+            retry_after,
+            challenge,
+            replayed: false,
+        }))
     }
 
     /// One thing wrong with the request: 400 `invalid-request`. `pointer` is a JSON pointer into
@@ -109,6 +121,12 @@ impl Problem {
         self
     }
 
+    /// Says whether an Idempotency-Key already stood for this refusal.
+    pub fn replayed(mut self, replayed: bool) -> Self {
+        self.0.replayed = replayed;
+        self
+    }
+
     /// Its code.
     pub fn code(&self) -> Code {
         self.0.code
@@ -134,6 +152,9 @@ impl Problem {
         headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
         headers.insert(header::VARY, HeaderValue::from_static("Accept-Language"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.0.replayed {
+            headers.insert(REPLAYED, HeaderValue::from_static("true"));
+        }
         if let Some(seconds) = self.0.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }

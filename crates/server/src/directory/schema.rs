@@ -36,8 +36,14 @@ const STEPS: &[&str] = &["
     ) STRICT;
     CREATE INDEX api_keys_by_user ON api_keys (user_id);
     CREATE TABLE account_labels (
-        account_id BLOB NOT NULL PRIMARY KEY CHECK (length(account_id) = 16),
-        name       TEXT NOT NULL
+        owner_id BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        nonce    BLOB NOT NULL CHECK (length(nonce) = 8),
+        name     TEXT NOT NULL,
+        PRIMARY KEY (owner_id, nonce)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE secrets (
+        name  TEXT NOT NULL PRIMARY KEY,
+        value BLOB NOT NULL CHECK (length(value) = 32)
     ) STRICT, WITHOUT ROWID;
 "];
 
