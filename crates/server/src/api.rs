@@ -4,15 +4,46 @@
 //! `extensions(("x-problems" = json!(["insufficient-funds"])))`. Those that its shape implies (its
 //! security, parameters and body) are added to the document for all calls alike.
 
+mod accounts;
+mod booking;
+mod deposits;
+mod history;
+mod ledger;
+mod listing;
 pub mod me;
+pub mod page;
+mod transactions;
+mod transfers;
+pub mod view;
+mod withdrawals;
 
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::AppState;
 
 /// All calls under `/v1`. A resource's file has a `router()` of its own, merged here.
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(me::router())
+    OpenApiRouter::new()
+        .merge(me::router())
+        .merge(accounts::router())
+        .merge(deposits::router())
+        .merge(withdrawals::router())
+        .merge(transfers::router())
+        .merge(transactions::router())
+        .merge(history::router())
+        .merge(ledger::router())
+}
+
+/// An answer in JSON, written straight into its bytes.
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(body).expect("texts and whole numbers can be written as JSON");
+    let mut response = (status, body).into_response();
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
 }
 
 /// An instant as the API writes it: RFC 3339 in UTC with microseconds.

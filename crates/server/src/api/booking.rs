@@ -1,0 +1,180 @@
+//! What deposits, withdrawals and transfers share: whose account it is, having it booked, and
+//! answering with the transaction.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use serde::Deserialize;
+use tongjang_core::{Account, AccountId, Amount, Command, Entry, Event, Memo, Metadata};
+use tongjang_store::Reader as _;
+use utoipa::ToSchema;
+
+use super::json;
+use super::view::{Parties, Party, TransactionView, Viewer};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::config::Deposits;
+use crate::extract::{AmountField, IdempotencyKeyHeader, IfMatch, MetadataField, memo};
+use crate::problem::{Code, Problem, REPLAYED};
+
+/// Money in or out.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"amount": 25000, "memo": "월급", "metadata": {"payroll": "2026-11"}}))]
+pub struct Movement {
+    /// How much, in the currency's minor unit.
+    #[serde(default)]
+    #[schema(required)]
+    amount: AmountField,
+    /// What the passbook will say (적요): at most 140 characters, no control characters.
+    #[schema(max_length = 140)]
+    memo: Option<String>,
+    /// What the caller keeps with it.
+    #[serde(default)]
+    metadata: MetadataField,
+}
+
+impl Movement {
+    /// The parts of it, checked.
+    pub(crate) fn read(self) -> Result<(Amount, Memo, Metadata), Problem> {
+        let amount = self.amount.required("/amount")?;
+        let memo = memo(self.memo.as_deref(), "/memo")?;
+        Ok((amount, memo, self.metadata.metadata("/metadata")?))
+    }
+}
+
+/// The account `id`, if the caller owns it.
+///
+/// # Errors
+/// 404 `not-found`, or 403 `not-account-owner` before anything else is told.
+pub(crate) fn owned(app: &App, caller: &Caller, id: AccountId) -> Result<Account, Problem> {
+    let account = existing(app, id)?;
+    if account.owner() == caller.user { Ok(account) } else { Err(not_owner()) }
+}
+
+/// The account `id`, if the caller owns it or is an operator, who may read all.
+///
+/// # Errors
+/// As [`owned`].
+pub(crate) fn readable(app: &App, caller: &Caller, id: AccountId) -> Result<Account, Problem> {
+    let account = existing(app, id)?;
+    let allowed = account.owner() == caller.user || caller.is_operator();
+    if allowed { Ok(account) } else { Err(not_owner()) }
+}
+
+/// Who deposits or withdraws on the account `id`, as the server's `--deposits` lets him.
+///
+/// # Errors
+/// 403 `not-permitted` where only operators may and the caller is none, or as [`owned`].
+pub(crate) fn teller_of(
+    app: &App,
+    caller: &Caller,
+    id: AccountId,
+) -> Result<tongjang_core::Caller, Problem> {
+    match app.config.deposits {
+        Deposits::Owner => {
+            owned(app, caller, id)?;
+            Ok(caller.as_owner())
+        }
+        Deposits::Operator if caller.is_operator() => {
+            existing(app, id)?;
+            Ok(tongjang_core::Caller::operator(caller.user))
+        }
+        Deposits::Operator => Err(Problem::new(Code::NotPermitted)),
+    }
+}
+
+fn existing(app: &App, id: AccountId) -> Result<Account, Problem> {
+    app.ledger.reader().account(id)?.ok_or_else(|| Problem::new(Code::NotFound))
+}
+
+fn not_owner() -> Problem {
+    Problem::new(Code::NotAccountOwner)
+}
+
+/// Has `command` booked and answers 201 with the transaction, or with why it was refused.
+///
+/// # Errors
+/// What the rules refuse, and 503 as [`Ledger::perform`](crate::ledger::Ledger::perform).
+pub(crate) async fn book(
+    app: &App,
+    caller: &Caller,
+    as_whom: tongjang_core::Caller,
+    command: Command,
+    key: IdempotencyKeyHeader,
+    version: IfMatch,
+) -> Result<Response, Problem> {
+    let request = app.request(as_whom, command, key.0, version.0);
+    let answer = app.ledger.perform(request).await?;
+    let transaction = match answer.outcome {
+        Ok(Event::Booked(booked)) => booked.transaction,
+        Ok(other) => unreachable!("a booking is asked for, and {other:?} came of it"),
+        Err(rejection) => return Err(Problem::from(rejection).replayed(answer.replayed)),
+    };
+    let viewer = viewer(app, caller, &transaction)?;
+    let seen = transaction.entries.iter().filter(|entry| viewer.sees(entry.account));
+    let parties = parties(app, counterparties(seen)).await?;
+    let view = TransactionView::new(&transaction, &viewer, &parties);
+    let mut response = json(StatusCode::CREATED, &view);
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, location("/v1/transactions/", &transaction.id));
+    if answer.replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// The address of what was made.
+pub(crate) fn location(under: &str, id: &impl std::fmt::Display) -> HeaderValue {
+    HeaderValue::try_from(format!("{under}{id}")).expect("ids are ASCII")
+}
+
+/// How much of `transaction` the caller sees.
+///
+/// # Errors
+/// 403 `not-account-owner`, if he owns none of its accounts and is no operator.
+pub(crate) fn viewer(
+    app: &App,
+    caller: &Caller,
+    transaction: &tongjang_core::Transaction,
+) -> Result<Viewer, Problem> {
+    if caller.is_operator() {
+        return Ok(Viewer::Operator);
+    }
+    let mut own = Vec::with_capacity(transaction.entries.len());
+    for entry in &transaction.entries {
+        if app.ledger.reader().account(entry.account)?.is_some_and(|a| a.owner() == caller.user) {
+            own.push(entry.account);
+        }
+    }
+    if own.is_empty() { Err(not_owner()) } else { Ok(Viewer::Owner(own)) }
+}
+
+/// Who stands on the other side of `entries`: their accounts.
+pub(crate) fn counterparties<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<AccountId> {
+    entries.filter_map(|entry| entry.counterparty).collect()
+}
+
+/// What may be told of these accounts, and the display names of those who own them. Deposits and
+/// withdrawals have nobody on the other side and ask nothing.
+///
+/// # Errors
+/// 503, if the store or the directory fails.
+pub(crate) async fn parties(app: &App, accounts: Vec<AccountId>) -> Result<Parties, Problem> {
+    let mut parties = Parties::new();
+    for account in accounts {
+        if parties.contains_key(&account) {
+            continue;
+        }
+        if let Some(found) = app.ledger.reader().account(account)? {
+            parties.insert(account, Party { opened: found.opened().clone(), name: None });
+        }
+    }
+    if !parties.is_empty() {
+        let owners = parties.values().map(|party| party.opened.owner).collect();
+        let names = app.directory.display_names(owners).await?;
+        for party in parties.values_mut() {
+            party.name = names.get(&party.opened.owner).cloned().flatten();
+        }
+    }
+    Ok(parties)
+}

@@ -1,0 +1,66 @@
+//! Money comes in from outside: the deposit's first and last hop.
+
+use axum::extract::State;
+use axum::response::Response;
+use tongjang_core::{AccountId, Command};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::booking::{Movement, book, teller_of};
+use super::view::TransactionView;
+use crate::app::AppState;
+use crate::auth::Caller;
+use crate::extract::{Body, IdempotencyKeyHeader, IfMatch, Path};
+use crate::problem::Problem;
+
+/// The calls of this file.
+pub(crate) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(deposit))
+}
+
+/// Deposit money into an account
+///
+/// Books a credit on the account against the ledger's settlement account. With
+/// `--deposits owner` the account's owner may do this, with `--deposits operator` operators only.
+/// Send an `Idempotency-Key`, so that a retry never books twice.
+#[utoipa::path(
+    post,
+    path = "/v1/accounts/{id}/deposits",
+    operation_id = "deposit",
+    tag = "money",
+    security(("bearer" = [])),
+    params(
+        ("id" = String, Path, description = "The account to credit",
+            example = "acc_01j9w3k0v8e2t6m5qzr7xh4ndp"),
+        ("Idempotency-Key" = Option<String>, Header, max_length = 257,
+            description = "1 to 255 visible ASCII characters, bare or in double quotes, that \
+                name this request among all of the caller's",
+            example = "5f3c1c1e-2f4b-4a5e-9c1d-7d2f6f1b8a90"),
+        ("If-Match" = Option<String>, Header,
+            description = "Book only if the account's `ETag` is still this one",
+            example = "\"4\""),
+    ),
+    request_body = Movement,
+    responses(
+        (status = 201, description = "Booked, and durable", body = TransactionView<'static>,
+            headers(
+                ("Location" = String, description = "The transaction's address"),
+                ("Idempotency-Replayed" = String,
+                    description = "`true`, if the key already stood for this answer"),
+            )),
+    ),
+    extensions(("x-problems" = json!(["invalid-amount", "not-account-owner", "version-mismatch", "idempotency-key-reused", "not-permitted", "account-frozen", "account-closed", "balance-overflow"]))),
+)]
+async fn deposit(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(account): Path<AccountId>,
+    key: IdempotencyKeyHeader,
+    version: IfMatch,
+    Body(body): Body<Movement>,
+) -> Result<Response, Problem> {
+    let (amount, memo, metadata) = body.read()?;
+    let as_whom = teller_of(&app, &caller, account)?;
+    let command = Command::Deposit { account, amount, memo, metadata };
+    book(&app, &caller, as_whom, command, key, version).await
+}
