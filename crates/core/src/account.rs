@@ -244,3 +244,35 @@ impl Account {
         self.standing.version = next.expect("no account changes 2^64 times");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_ledger::{ALICE, TestLedger, withdraw};
+
+    #[test]
+    fn a_standing_that_no_entries_lead_to_is_not_taken() {
+        let (mut ledger, a, b) = TestLedger::with_two_accounts();
+        ledger.ok(ALICE, withdraw(a, 300));
+        let sound = ledger.account(a);
+        let taken = |change: &dyn Fn(&mut Standing)| {
+            let mut standing = sound.standing().clone();
+            change(&mut standing);
+            Account::at(sound.opened().clone(), standing).is_some()
+        };
+        assert!(taken(&|_| {}));
+        assert!(!taken(&|at| at.credit_count = 3));
+        assert!(!taken(&|at| at.credit_count = 2), "then nothing was debited");
+        assert!(!taken(&|at| at.credit_count = 0), "then nothing was credited");
+        assert!(!taken(&|at| at.credit_total = Balance::ZERO));
+        assert!(!taken(&|at| at.debit_total = Balance::new(-300)));
+        assert!(!taken(&|at| at.version = 2), "two entries and an opening make three");
+        assert!(!taken(&|at| at.held = Balance::new(-1)));
+        assert!(!taken(&|at| at.overdraft_limit = Balance::new(-1)));
+        assert!(!taken(&|at| at.last_booked_at = Timestamp::EPOCH));
+
+        let new = ledger.account(b);
+        let standing = Standing { head_hash: Hash::default(), ..new.standing().clone() };
+        assert_eq!(Account::at(new.opened().clone(), standing), None);
+    }
+}

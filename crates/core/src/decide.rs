@@ -114,3 +114,62 @@ fn moment<B: Book>(book: &B, request: &Request, accounts: &[&Account]) -> Timest
         .map(|account| account.standing().last_booked_at.next())
         .fold(request.at.max(book.earliest()), Timestamp::max)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_ledger::{ALICE, BOB, TestLedger, deposit, keyed, request, transfer, withdraw};
+    use crate::{Currency, UserId};
+
+    #[test]
+    fn a_key_is_looked_up_before_anything_else_is_asked() {
+        let (mut ledger, a, b) = TestLedger::with_two_accounts();
+        let first = Request { expected_version: Some(2), ..keyed(ALICE, "k", withdraw(a, 1)) };
+        assert!(matches!(ledger.request(&first), Decision::New(_)));
+        // The version has moved on, and still the answer is the one given before.
+        let Decision::Replayed(again) = ledger.request(&first) else { panic!("a replay") };
+        assert_eq!(Some(&again), ledger.events.last());
+
+        let other = keyed(ALICE, "k", transfer(b, a, 1));
+        let reused = Rejection::IdempotencyKeyReused { fields: vec!["operation"] };
+        assert_eq!(ledger.request(&other), Decision::Refused(reused));
+    }
+
+    #[test]
+    fn a_refusal_is_kept_only_under_a_key_and_only_if_it_is_of_the_business() {
+        let (mut ledger, a, b) = TestLedger::with_two_accounts();
+        let before = ledger.events.len();
+        assert!(matches!(ledger.ask(ALICE, withdraw(a, 1001)), Decision::Refused(_)));
+        assert!(matches!(ledger.request(&keyed(ALICE, "k", withdraw(b, 1))), Decision::Refused(_)));
+        assert_eq!(ledger.events.len(), before);
+
+        let kept = ledger.request(&keyed(ALICE, "k", withdraw(a, 1001)));
+        let Decision::New(Event::Refused(refused)) = kept else { panic!("kept: {kept:?}") };
+        assert_eq!(refused.command, withdraw(a, 1001));
+        assert_eq!(refused.key.scope, ALICE);
+        assert!(refused.at > ledger.events[before - 1].at());
+    }
+
+    #[test]
+    fn nobody_touches_a_settlement_account_not_even_an_operator() {
+        let (mut ledger, a, _) = TestLedger::with_two_accounts();
+        let settlement = AccountId::settlement(Currency::KRW, 0);
+        assert_eq!(ledger.balance(settlement), -1000);
+        let freeze = Command::ChangeStatus { account: settlement, status: Status::Frozen };
+        for caller in [Caller::operator(BOB), Caller::owner(UserId::LEDGER)] {
+            for command in [
+                deposit(settlement, 1),
+                withdraw(settlement, 1),
+                transfer(settlement, a, 1),
+                freeze.clone(),
+            ] {
+                let asked = Request { caller, ..request(BOB, command) };
+                let refused = Decision::Refused(Rejection::NotAccountOwner);
+                assert_eq!(ledger.request(&asked), refused, "{asked:?}");
+            }
+        }
+        // Who pays into one is told that there is none.
+        let hidden = Rejection::AccountNotFound { account: settlement };
+        assert_eq!(ledger.refused(ALICE, transfer(a, settlement, 1)), hidden);
+    }
+}

@@ -133,3 +133,62 @@ fn command_of(booked: &Transaction) -> Option<Command> {
         Kind::Capture | Kind::Reversal | Kind::Adjustment => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_ledger::{
+        ALICE, TestLedger, amount, deposit, keyed, memo, open, transfer, withdraw,
+    };
+    use crate::{Currency, Fingerprint, Metadata};
+
+    #[test]
+    fn an_event_gives_back_the_command_that_led_to_it() {
+        let (mut ledger, a, b) = TestLedger::with_two_accounts();
+        let pairs = vec![("order".into(), "9".into()), ("channel".into(), "app".into())];
+        let two_memos = Command::Transfer {
+            from: a,
+            to: b,
+            amount: amount(3),
+            memo: memo("월세"),
+            to_memo: Some(memo("11월")),
+            metadata: Metadata::new(pairs).expect("metadata"),
+        };
+        let commands = [
+            open(ALICE, Currency::KRW, "110-3"),
+            deposit(a, 5),
+            withdraw(a, 4),
+            transfer(a, b, 3),
+            two_memos,
+            withdraw(a, 9999),
+            Command::ChangeStatus { account: a, status: Status::Frozen },
+        ];
+        for (number, command) in commands.into_iter().enumerate() {
+            let asked = keyed(ALICE, &format!("k{number}"), command.clone());
+            ledger.request(&asked);
+            let event = ledger.events.last().expect("an event");
+            let back = event.command().expect("every command today");
+            assert_eq!(back.differing_fields(&command), Vec::<&str>::new());
+            assert_eq!(Fingerprint::of(&back), Fingerprint::of(&command));
+            assert_eq!(event.key().map(|used| used.key.clone()), asked.key.map(|(key, _)| key));
+        }
+    }
+
+    #[test]
+    fn a_number_that_the_server_made_is_no_part_of_the_command() {
+        let mut ledger = TestLedger::default();
+        let made = |text: &str| match open(ALICE, Currency::KRW, text) {
+            Command::Open { owner, currency, bank, number, .. } => {
+                Command::Open { owner, currency, bank, number, number_made: true }
+            }
+            other => other,
+        };
+        let event = ledger.ok(ALICE, made("1"));
+        let back = event.command().expect("an opening");
+        assert_eq!(Fingerprint::of(&back), Fingerprint::of(&made("2")));
+        assert_eq!(back.differing_fields(&made("2")), Vec::<&str>::new());
+        let named = open(ALICE, Currency::KRW, "1");
+        assert_ne!(Fingerprint::of(&back), Fingerprint::of(&named));
+        assert_eq!(back.differing_fields(&named), ["number"]);
+    }
+}

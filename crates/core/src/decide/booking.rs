@@ -141,3 +141,139 @@ fn booked<B: Book>(
     assert!(transaction.is_balanced(), "entries sum to zero");
     Event::Booked(Booked { transaction, key: key_use(request) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Standing;
+    use crate::test_ledger::{
+        ALICE, BOB, START, TestLedger, amount, deposit, memo, request, transfer, withdraw,
+    };
+    use crate::{AccountId, Decision};
+
+    /// Puts the account where its standing is `change`d to.
+    fn put(ledger: &mut TestLedger, id: AccountId, change: impl FnOnce(&mut Standing)) {
+        let account = ledger.book_account(id);
+        let mut standing = account.standing().clone();
+        change(&mut standing);
+        *account = Account::at(account.opened().clone(), standing).expect("a sound standing");
+    }
+
+    fn insufficient(available: i128, requested: i128) -> Rejection {
+        let (available, requested) = (Balance::new(available), amount(requested));
+        Rejection::InsufficientFunds { available, requested }
+    }
+
+    #[test]
+    fn a_credit_beyond_128_bits_is_refused_and_changes_nothing() {
+        let (mut ledger, a, b) = TestLedger::with_two_accounts();
+        let top = Balance::new(i128::MAX - 5);
+        put(&mut ledger, b, |at| {
+            (at.credit_total, at.credit_count, at.entry_count, at.version) = (top, 1, 1, 2);
+        });
+        let before = ledger.account(b).clone();
+        assert_eq!(ledger.refused(BOB, deposit(b, 6)), Rejection::BalanceOverflow);
+        assert_eq!(ledger.refused(ALICE, transfer(a, b, 6)), Rejection::BalanceOverflow);
+        assert_eq!(*ledger.account(b), before);
+        ledger.ok(ALICE, transfer(a, b, 5));
+        assert_eq!(ledger.balance(b), i128::MAX);
+    }
+
+    #[test]
+    fn a_total_beyond_128_bits_is_refused_though_the_balance_would_fit() {
+        let (mut ledger, a, _) = TestLedger::with_two_accounts();
+        put(&mut ledger, a, |at| {
+            at.credit_total = Balance::new(i128::MAX - 5);
+            at.debit_total = Balance::new(i128::MAX - 105);
+            (at.credit_count, at.entry_count, at.version) = (1, 2, 3);
+        });
+        assert_eq!(ledger.balance(a), 100);
+        assert_eq!(ledger.refused(ALICE, deposit(a, 6)), Rejection::BalanceOverflow);
+        put(&mut ledger, a, |at| {
+            at.credit_total = Balance::new(i128::MAX);
+            at.debit_total = Balance::new(i128::MAX - 5);
+            at.overdraft_limit = Balance::new(100);
+        });
+        assert_eq!(ledger.refused(ALICE, withdraw(a, 6)), Rejection::BalanceOverflow);
+    }
+
+    #[test]
+    fn a_settlement_account_at_its_end_refuses_deposits() {
+        let (mut ledger, a, _) = TestLedger::with_two_accounts();
+        put(&mut ledger, AccountId::settlement(Currency::KRW, 0), |at| {
+            at.debit_total = Balance::new(i128::MAX);
+        });
+        assert_eq!(ledger.refused(ALICE, deposit(a, 1)), Rejection::BalanceOverflow);
+        ledger.ok(ALICE, withdraw(a, 1));
+    }
+
+    #[test]
+    fn an_overdraft_goes_to_its_limit_and_no_further() {
+        let (mut ledger, a, b) = TestLedger::with_two_accounts();
+        put(&mut ledger, a, |at| at.overdraft_limit = Balance::new(500));
+        assert_eq!(ledger.refused(ALICE, withdraw(a, 1501)), insufficient(1500, 1501));
+        ledger.ok(ALICE, transfer(a, b, 1500));
+        assert_eq!(ledger.balance(a), -500);
+        assert_eq!(ledger.refused(ALICE, withdraw(a, 1)), insufficient(0, 1));
+        // A limit that was lowered leaves less than nothing.
+        put(&mut ledger, a, |at| at.overdraft_limit = Balance::new(200));
+        assert_eq!(ledger.refused(ALICE, withdraw(a, 1)), insufficient(-300, 1));
+        ledger.ok(ALICE, deposit(a, 301));
+        ledger.ok(ALICE, withdraw(a, 1));
+    }
+
+    #[test]
+    fn what_is_held_is_not_available() {
+        let (mut ledger, a, b) = TestLedger::with_two_accounts();
+        put(&mut ledger, a, |at| at.held = Balance::new(400));
+        assert_eq!(ledger.refused(ALICE, withdraw(a, 601)), insufficient(600, 601));
+        assert_eq!(ledger.refused(ALICE, transfer(a, b, 601)), insufficient(600, 601));
+        ledger.ok(ALICE, withdraw(a, 600));
+        assert_eq!(ledger.balance(a), 400);
+    }
+
+    #[test]
+    fn a_limit_near_the_end_of_128_bits_does_not_overflow() {
+        let (mut ledger, a, _) = TestLedger::with_two_accounts();
+        put(&mut ledger, a, |at| at.overdraft_limit = Balance::MAX);
+        assert_eq!(ledger.account(a).available(), Balance::MAX);
+        ledger.ok(ALICE, withdraw(a, 1001));
+        assert_eq!(ledger.balance(a), -1);
+    }
+
+    #[test]
+    fn a_deposit_is_the_settlement_account_s_debit_and_the_customer_s_credit() {
+        let (mut ledger, a, _) = TestLedger::with_two_accounts();
+        let Event::Booked(booked) = ledger.ok(ALICE, deposit(a, 5)) else { panic!("booked") };
+        let transaction = booked.transaction;
+        let settlement = AccountId::settlement(Currency::KRW, 0);
+        let sides: Vec<_> = transaction
+            .entries
+            .iter()
+            .map(|entry| {
+                (entry.account, entry.direction, entry.balance.minor(), entry.counterparty)
+            })
+            .collect();
+        let expected =
+            [(settlement, Direction::Debit, -1005, Some(a)), (a, Direction::Credit, 1005, None)];
+        assert_eq!(sides, expected);
+        assert_eq!((transaction.amount, transaction.memo), (amount(5), memo("급여")));
+        assert_eq!(transaction.id, TransactionId::new(transaction.booked_at, 7));
+    }
+
+    #[test]
+    fn a_booking_is_later_than_the_request_and_than_all_that_happened() {
+        let (mut ledger, a, b) = TestLedger::with_two_accounts();
+        let newest = ledger.events.last().expect("a deposit").at();
+        let late = Request { at: newest.next().next(), ..request(ALICE, transfer(a, b, 1)) };
+        let Decision::New(event) = ledger.request(&late) else { panic!("booked") };
+        assert_eq!(event.at(), late.at);
+        let early = Request { at: START, ..request(ALICE, transfer(a, b, 1)) };
+        let Decision::New(event) = ledger.request(&early) else { panic!("booked") };
+        assert_eq!(event.at(), late.at.next());
+        // An account that a store brought back may be ahead of the book.
+        let ahead = late.at.next().next().next();
+        put(&mut ledger, b, |at| at.last_booked_at = ahead);
+        assert_eq!(ledger.ok(ALICE, transfer(a, b, 1)).at(), ahead.next());
+    }
+}
