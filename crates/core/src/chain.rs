@@ -102,3 +102,104 @@ pub fn link(
     sha.update(entry.memo.as_str());
     Hash(sha.finalize().into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_ledger::{amount, memo};
+    use crate::{AccountNumber, Balance, Bank, Currency, Direction, EntryNumber, Memo, UserId};
+
+    fn opened() -> Opened {
+        Opened {
+            id: "acc_000sg8y3jt800028t5cy4tqkff".parse().unwrap(),
+            owner: "usr_000sg8y3g0000000000000005a".parse().unwrap(),
+            currency: Currency::KRW,
+            place: Some((Bank::new("088").unwrap(), AccountNumber::new("110-234-567890").unwrap())),
+            opened_at: Timestamp::from_micros(1_795_338_000_000_000),
+        }
+    }
+
+    fn entry() -> Entry {
+        Entry {
+            account: opened().id,
+            number: EntryNumber::FIRST,
+            direction: Direction::Credit,
+            amount: amount(1000),
+            balance: Balance::new(1000),
+            memo: memo("급여"),
+            counterparty: None,
+            credit_count: 1,
+            credit_total: Balance::new(1000),
+            hash: Hash::default(),
+        }
+    }
+
+    /// The vector of `docs/passbook-hash.md`, computed there by Python's hashlib.
+    #[test]
+    fn the_hashes_are_those_of_the_documented_passbook() {
+        let opening = genesis(&opened());
+        assert_eq!(
+            opening.to_string(),
+            "7482377bd50baaabd30dc4f31c9640bdfa9411a3d0d1e0cccf058a3b3fc68a21"
+        );
+        let id: TransactionId = "txn_000sgdkcxxwg0g000000000001".parse().unwrap();
+        let first = link(opening, id, Kind::Deposit, id.booked_at(), &entry());
+        assert_eq!(
+            first.to_string(),
+            "cb614ecff975f86d89fc910cbd003db31600243275664d30eb0e01068e4c2f70"
+        );
+        let id: TransactionId = "txn_000sgdkcyd4s00000000000002".parse().unwrap();
+        let paid = Entry {
+            number: EntryNumber::after(1),
+            direction: Direction::Debit,
+            amount: amount(300),
+            balance: Balance::new(700),
+            memo: Memo::EMPTY,
+            counterparty: Some("acc_000sg8y3jt800zxq5tk1v58cgg".parse().unwrap()),
+            ..entry()
+        };
+        assert_eq!(
+            link(first, id, Kind::Transfer, id.booked_at(), &paid).to_string(),
+            "22f95141d142840bde98ea0fc26ef10e694f9c1187c12d8464d40b4da279c2be"
+        );
+    }
+
+    #[test]
+    fn every_field_of_an_opening_and_of_an_entry_goes_into_its_hash() {
+        let mut openings = vec![opened(); 7];
+        openings[1].id = AccountId::from_bits(1);
+        openings[2].owner = UserId::from_bits(1);
+        openings[3].currency = Currency::new("USD").unwrap();
+        openings[4].opened_at = openings[4].opened_at.next();
+        openings[5].place = None;
+        // The same letters, parted elsewhere.
+        openings[6].place =
+            Some((Bank::new("0881").unwrap(), AccountNumber::new("10-234-567890").unwrap()));
+        distinct(openings.iter().map(genesis));
+
+        let (before, id, at) =
+            (genesis(&opened()), TransactionId::from_bits(9), opened().opened_at);
+        let mut entries = vec![entry(); 7];
+        entries[1].number = EntryNumber::after(1);
+        entries[2].direction = Direction::Debit;
+        entries[3].amount = amount(1001);
+        entries[4].balance = Balance::new(-1000);
+        entries[5].memo = memo("급여 ");
+        entries[6].counterparty = Some(opened().id);
+        let kind = Kind::Deposit;
+        let linked = entries.iter().map(|entry| link(before, id, kind, at, entry));
+        let around = [
+            link(Hash::default(), id, kind, at, &entry()),
+            link(before, TransactionId::from_bits(8), kind, at, &entry()),
+            link(before, id, Kind::Adjustment, at, &entry()),
+            link(before, id, kind, at.next(), &entry()),
+        ];
+        distinct(linked.chain(around));
+    }
+
+    fn distinct(hashes: impl Iterator<Item = Hash>) {
+        let hashes: Vec<Hash> = hashes.collect();
+        let different: std::collections::HashSet<&Hash> = hashes.iter().collect();
+        assert_eq!(different.len(), hashes.len());
+    }
+}
