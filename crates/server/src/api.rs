@@ -4,18 +4,20 @@
 //! `extensions(("x-problems" = json!(["insufficient-funds"])))`. Those that its shape implies (its
 //! security, parameters and body) are added to the document for all calls alike.
 
-mod accounts;
+pub mod accounts;
+pub mod balance;
 mod booking;
-mod deposits;
-mod history;
-mod ledger;
-mod listing;
+pub mod deposits;
+pub mod history;
+pub mod ledger;
+pub mod listing;
 pub mod me;
+pub mod opening;
 pub mod page;
-mod transactions;
-mod transfers;
+pub mod transactions;
+pub mod transfers;
 pub mod view;
-mod withdrawals;
+pub mod withdrawals;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -29,6 +31,7 @@ pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(me::router())
         .merge(accounts::router())
+        .merge(balance::router())
         .merge(deposits::router())
         .merge(withdrawals::router())
         .merge(transfers::router())

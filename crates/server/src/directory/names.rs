@@ -20,7 +20,7 @@ const ROOM: usize = 100_000;
 pub(super) struct Names(RwLock<HashMap<UserId, DisplayName>>);
 
 /// What to call a user, if he has said so.
-pub type DisplayName = Option<Arc<str>>;
+pub(super) type DisplayName = Option<Arc<str>>;
 
 impl Directory {
     /// What to call these users; those who are not known are left out.
@@ -30,7 +30,7 @@ impl Directory {
     pub async fn display_names(
         &self,
         users: Vec<UserId>,
-    ) -> Result<HashMap<UserId, DisplayName>, Problem> {
+    ) -> Result<HashMap<UserId, Option<Arc<str>>>, Problem> {
         let (mut names, missing) = self.0.names.kept(users);
         if !missing.is_empty() {
             let found = self.read(move |connection| find(connection, &missing)).await?;
