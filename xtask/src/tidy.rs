@@ -48,7 +48,7 @@ impl fmt::Display for Fault {
 
 type Rule = fn(&[Source]) -> Vec<Fault>;
 
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     text::long_lines,
     text::blanks,
     text::leftovers,
@@ -64,6 +64,7 @@ const RULES: [Rule; 15] = [
     pages::links,
     pages::twin_readmes,
     pages::decisions,
+    pages::map,
 ];
 
 pub(crate) fn step(root: &Path) -> Result<Done> {

@@ -124,6 +124,32 @@ pub(super) fn decisions(sources: &[Source]) -> Vec<Fault> {
     faults
 }
 
+/// The map names each file that lies right in a room.
+pub(super) fn map(sources: &[Source]) -> Vec<Fault> {
+    const PAGE: &str = "ARCHITECTURE.md";
+    const ROOMS: [&str; 4] = [
+        "crates/core/src/",
+        "crates/store/src/",
+        "crates/store/src/journal/",
+        "crates/server/src/",
+    ];
+    let Some(page) = sources.iter().find(|source| source.path == PAGE) else { return Vec::new() };
+    let mut faults = Vec::new();
+    for source in sources {
+        let stem = ROOMS
+            .iter()
+            .filter_map(|room| source.path.strip_prefix(room)?.strip_suffix(".rs"))
+            .find(|stem| !stem.contains('/'));
+        if let Some(stem) = stem
+            && !(matches!(stem, "lib" | "main") || source.is_test())
+            && !page.text.contains(&format!("`{stem}`"))
+        {
+            faults.push(Fault::new(page, 0, format!("the map lacks `{stem}` of {}", source.path)));
+        }
+    }
+    faults
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::sample;
@@ -152,6 +178,17 @@ mod tests {
         assert_eq!(twins("# A\n## B\n", "# 가\n### 나\n"), 1);
         assert_eq!(twins("# A\n```\n```\n", "# 가\n"), 1);
         assert_eq!(twin_readmes(&[sample("README.md", "# A\n")]).len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_the_map_lacks_is_found() {
+        let tree = |page: &str| {
+            let desk = sample("crates/core/src/desk.rs", "");
+            let drawer = sample("crates/core/src/desk/drawer.rs", "");
+            map(&[sample("ARCHITECTURE.md", page), desk, drawer]).len()
+        };
+        assert_eq!(tree("| `desk`, `desk/` | where it is written |\n"), 0);
+        assert_eq!(tree("| `desktop` | |\n"), 1);
     }
 
     #[test]
