@@ -3,6 +3,7 @@
 //! The teller's thread builds a frame and hands it over; the [writer](super::writer) writes and
 //! syncs it meanwhile the next is built; [`LogReader`]s read what is durable.
 
+use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -15,7 +16,7 @@ use super::lock::lock;
 use super::log_reader::LogReader;
 use super::poison::Poison;
 use super::recovery::{self, Manner};
-use super::segment::{Layout, SEGMENT_BYTES, SegmentHeader, segment_number, segment_path, zero};
+use super::segment::{Layout, SEGMENT_BYTES, SegmentHeader, make, segment_number};
 use super::writer::{self, Job, Writer};
 use crate::StoreError;
 use crate::disk::{Disk, Lock};
@@ -136,7 +137,8 @@ impl Log {
             return Err(StoreError::io("create a journal in", dir, there));
         }
         let start = layout.start();
-        create_first(&*disk, dir, layout, first_header(ledger_id, layout, start))?;
+        let header = first_header(ledger_id, layout, start).encode();
+        make(&*disk, dir, layout, 0, |file| file.write_at(&[IoSlice::new(&header[..])], 0))?;
         Self::start(disk, dir, lock, config, Begin { layout, ledger_id, end: start, bytes: 0 })
     }
 
@@ -328,20 +330,4 @@ pub(super) fn first_header(ledger_id: [u8; 16], layout: Layout, start: Mark) -> 
         previous: start.checksum,
         first_event: start.next_event,
     }
-}
-
-fn create_first(
-    disk: &dyn Disk,
-    dir: &Path,
-    layout: Layout,
-    header: SegmentHeader,
-) -> Result<(), StoreError> {
-    let path = segment_path(dir, 0);
-    let temporary = path.with_extension("seg.tmp");
-    let file = disk.create(&temporary)?;
-    zero(&*file, layout.segment_bytes())?;
-    file.write_at(&[std::io::IoSlice::new(&header.encode()[..])], 0)?;
-    file.sync()?;
-    disk.rename(&temporary, &path)?;
-    disk.sync_dir(dir)
 }

@@ -181,7 +181,8 @@ pub fn segment_number(name: &str) -> Option<u64> {
 
 /// Makes segment `number` ready: there, of full length, all zero, and durable.
 ///
-/// One that a crash left behind is taken again, and written only where it is not zero yet.
+/// It gets its name when its zeros are durable, so a spare that has its name can be trusted in
+/// its length; one that a crash left behind is taken again, and written only where it is not zero.
 ///
 /// # Errors
 /// If the disk is full or fails.
@@ -192,14 +193,38 @@ pub fn prepare(
     number: u64,
 ) -> Result<Arc<dyn DiskFile>, StoreError> {
     let path = segment_path(dir, number);
-    let file = if disk.exists(&path)? { disk.open(&path)? } else { disk.create(&path)? };
-    zero(&*file, layout.segment_bytes)?;
-    disk.sync_dir(dir)?;
-    Ok(file)
+    if disk.exists(&path)? {
+        let file = disk.open(&path)?;
+        zero(&*file, layout.segment_bytes)?;
+        file.sync()?;
+        disk.sync_dir(dir)?;
+        return Ok(file);
+    }
+    make(disk, dir, layout, number, |_| Ok(()))
 }
 
-/// Makes `file` durably `length` zeros.
-pub(super) fn zero(file: &dyn DiskFile, length: u64) -> Result<(), StoreError> {
+/// Makes segment `number` under another name, all zero but for what `fill` writes, and renames
+/// it when it is durable.
+pub(super) fn make(
+    disk: &dyn Disk,
+    dir: &Path,
+    layout: Layout,
+    number: u64,
+    fill: impl FnOnce(&dyn DiskFile) -> Result<(), StoreError>,
+) -> Result<Arc<dyn DiskFile>, StoreError> {
+    let path = segment_path(dir, number);
+    let temporary = path.with_extension("seg.tmp");
+    let file = disk.create(&temporary)?;
+    zero(&*file, layout.segment_bytes)?;
+    fill(&*file)?;
+    file.sync()?;
+    disk.rename(&temporary, &path)?;
+    disk.sync_dir(dir)?;
+    disk.open(&path)
+}
+
+/// Makes `file` `length` zeros; the last of them are not synced.
+fn zero(file: &dyn DiskFile, length: u64) -> Result<(), StoreError> {
     let had = file.len()?;
     if had > length {
         file.set_len(length)?;
@@ -222,7 +247,7 @@ pub(super) fn zero(file: &dyn DiskFile, length: u64) -> Result<(), StoreError> {
             unsynced = 0;
         }
     }
-    file.sync()
+    Ok(())
 }
 
 /// Overwrites `length` bytes from `offset` on by zeros; not synced.

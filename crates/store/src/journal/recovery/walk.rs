@@ -158,7 +158,7 @@ impl<'a> Walk<'a> {
         }
         self.segment = None;
         let path = segment_path(self.dir, number);
-        let Some((header, mut window)) = open(self.disk, &path)? else { return Ok(false) };
+        let Some((header, window)) = open(self.disk, &path)? else { return Ok(false) };
         let fresh = self.is_fresh();
         let expected = segment_header(self.ledger_id, self.layout, self.at);
         let right = |header: &SegmentHeader| {
@@ -179,13 +179,9 @@ impl<'a> Walk<'a> {
             None if !fresh => return Err(corrupt(&path, 0, "the segment's header is damaged")),
             _ => {}
         }
+        // No segment has its name before it has its length.
         if window.len() < self.layout.segment_bytes() {
-            // A spare that a crash interrupted is short, and still empty; it was never in use.
-            let content = rest::look_through(&mut window, 0, self.layout, self.seal, None)?;
-            if !fresh || content.end.is_some() {
-                return Err(corrupt(&path, window.len(), "the segment is cut short"));
-            }
-            return Ok(false);
+            return Err(corrupt(&path, window.len(), "the segment is cut short"));
         }
         self.segment = Some(Segment { number, path, window, suspect: header.is_none() });
         Ok(true)
