@@ -4,7 +4,7 @@
 use super::*;
 use crate::account::Standing;
 use crate::test_ledger::{ALICE, BOB, TestLedger, deposit, keyed, open, transfer, withdraw};
-use crate::{Caller, Command, Hash, Metadata, Rejection, Request};
+use crate::{Book, Caller, Command, Hash, Memo, Metadata, Rejection, Request, chain};
 
 /// Two accounts; a deposit of 1000, a withdrawal of 300 under a key, a transfer of 200.
 fn ledger() -> (TestLedger, AccountId, AccountId) {
@@ -202,6 +202,94 @@ fn more_than_there_is_cannot_be_taken_out() {
     ledger.ok(ALICE, withdraw(account.id(), 300));
     let found = audit(&ledger.events).unwrap_err();
     assert_eq!((found.event, found.what), (Some(3), What::Overdrawn));
+}
+
+/// What the audit finds where the ledger's last transaction was changed by one who knows how to
+/// make hashes, so that the chain holds and nothing but the rule itself is broken.
+fn forged(change: impl Fn(&mut Transaction, &[Event])) -> What {
+    let (mut ledger, _, _) = ledger();
+    let Some(Event::Booked(mut last)) = ledger.events.pop() else { panic!("a transfer") };
+    change(&mut last.transaction, &ledger.events);
+    let Transaction { id, kind, booked_at, .. } = last.transaction;
+    for entry in &mut last.transaction.entries {
+        let booked = ledger.events.iter().rev().filter_map(|event| match event {
+            Event::Booked(booked) => Some(&booked.transaction.entries),
+            _ => None,
+        });
+        let before = booked.flatten().find(|before| before.account == entry.account);
+        let opened = ledger.book.account(entry.account).unwrap().opened();
+        let head = before.map_or_else(|| chain::genesis(opened), |before| before.hash);
+        entry.hash = chain::link(head, id, kind, booked_at, entry);
+    }
+    ledger.events.push(Event::Booked(last));
+    fault(&ledger.events)
+}
+
+fn set_time(transaction: &mut Transaction, at: Timestamp) {
+    transaction.booked_at = at;
+    transaction.id = crate::TransactionId::new(at, 0);
+}
+
+#[test]
+fn a_broken_rule_is_found_though_every_hash_is_right() {
+    assert_eq!(forged(|last, before| set_time(last, before[4].at())), What::EventTime);
+    let id = crate::TransactionId::from_bits(1);
+    assert_eq!(forged(|last, _| last.id = id), What::IdTime);
+    let unequal = forged(|last, _| {
+        last.entries[1].amount = crate::test_ledger::amount(201);
+        last.entries[1].balance = Balance::new(201);
+        last.entries[1].credit_total = Balance::new(201);
+    });
+    assert_eq!(unequal, What::Unbalanced);
+    assert_eq!(forged(|last, _| last.entries.reverse()), What::Unbalanced);
+    assert_eq!(forged(|last, _| last.amount = crate::test_ledger::amount(1)), What::Amount);
+    assert_eq!(forged(|last, _| last.entries[0].counterparty = None), What::Counterparty);
+    assert_eq!(forged(|last, _| last.memo = Memo::EMPTY), What::Memo);
+    assert_eq!(forged(|last, _| last.kind = Kind::Reversal), What::UnknownKind(Kind::Reversal));
+    let no_deposit = forged(|last, _| {
+        last.kind = Kind::Deposit;
+        last.entries[1].counterparty = None;
+    });
+    assert_eq!(no_deposit, What::WrongSide);
+    let to_itself = forged(|last, _| last.entries[1].account = last.entries[0].account);
+    assert_eq!(to_itself, What::WrongSide);
+    let skipped = forged(|last, _| last.entries[0].number = crate::EntryNumber::after(7));
+    assert_eq!(skipped, What::Number);
+    let dollars = Currency::new("USD").unwrap();
+    assert_eq!(forged(|last, _| last.currency = dollars), What::Currency);
+}
+
+#[test]
+fn on_one_account_times_rise_even_with_several_tellers() {
+    let (ledger, a, _) = ledger();
+    let newest = ledger.account(a).standing().last_booked_at;
+    let change = StatusChanged { account: a, status: Status::Frozen, at: newest, key: None };
+    let mut audit = Audit::new().ordered_by_account();
+    ledger.events.iter().try_for_each(|event| audit.check(event)).unwrap();
+    let found = audit.check(&Event::StatusChanged(change)).unwrap_err();
+    assert_eq!((found.account, found.what), (Some(a), What::EntryTime));
+
+    let (mut ledger, a, _) = TestLedger::with_two_accounts();
+    ledger.ok(ALICE, deposit(a, 1));
+    let first = ledger.events[2].at();
+    set_time(&mut booked(&mut ledger.events[3]).transaction, first);
+    let mut audit = Audit::new().ordered_by_account();
+    let found = ledger.events.iter().try_for_each(|event| audit.check(event)).unwrap_err();
+    assert_eq!(found.what, What::EntryTime);
+}
+
+#[test]
+fn a_settlement_account_is_neither_opened_by_itself_nor_frozen() {
+    let (mut ledger, _, _) = ledger();
+    let account = AccountId::settlement(Currency::KRW, 0);
+    let at = ledger.events[5].at().next();
+    let freeze = StatusChanged { account, status: Status::Frozen, at, key: None };
+    ledger.events.push(Event::StatusChanged(freeze));
+    assert_eq!(fault(&ledger.events), What::StatusNotAllowed(Status::Frozen));
+
+    let Event::Opened(opening) = &mut ledger.events[1] else { panic!("an opening") };
+    Arc::make_mut(&mut opening.account).owner = crate::UserId::LEDGER;
+    assert_eq!(fault(&ledger.events), What::Opening);
 }
 
 #[test]
