@@ -5,31 +5,41 @@
 //! security, parameters and body) are added to the document for all calls alike.
 
 pub mod accounts;
+pub mod api_keys;
 pub mod balance;
 mod booking;
 pub mod deposits;
+mod document;
 pub mod history;
 pub mod ledger;
 pub mod listing;
 pub mod me;
 pub mod opening;
 pub mod page;
+pub mod service;
+pub mod tokens;
 pub mod transactions;
 pub mod transfers;
+pub mod users;
 pub mod view;
 pub mod withdrawals;
 
+use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::AppState;
+use crate::{edge, web};
 
-/// All calls under `/v1`. A resource's file has a `router()` of its own, merged here.
-pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+/// All calls. A resource's file has a `router()` of its own, merged here.
+fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(document::frame())
+        .merge(users::router())
+        .merge(tokens::router())
         .merge(me::router())
+        .merge(api_keys::router())
         .merge(accounts::router())
         .merge(balance::router())
         .merge(deposits::router())
@@ -38,6 +48,27 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(transactions::router())
         .merge(history::router())
         .merge(ledger::router())
+        .merge(service::router())
+}
+
+/// The OpenAPI document of all calls.
+pub fn document() -> utoipa::openapi::OpenApi {
+    document::finished(router().into_openapi())
+}
+
+/// All that the server answers, and the routes by which requests are counted.
+pub(crate) fn service(app: AppState) -> (Router, Vec<String>) {
+    let (calls, document) = router().split_for_parts();
+    let document = document::finished(document);
+    let mut routes: Vec<String> = document.paths.paths.keys().cloned().collect();
+    let (pages, more) = web::router(&document);
+    routes.extend(more);
+    let router = calls
+        .merge(pages)
+        .fallback(edge::no_such_address)
+        .method_not_allowed_fallback(edge::no_such_method)
+        .with_state(app);
+    (router, routes)
 }
 
 /// An answer in JSON, written straight into its bytes.

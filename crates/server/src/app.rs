@@ -31,7 +31,7 @@ pub struct App {
     /// Chance.
     pub random: Random,
     /// What is counted.
-    pub telemetry: Telemetry,
+    pub telemetry: Arc<Telemetry>,
 }
 
 impl App {

@@ -3,6 +3,7 @@
 mod memory;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, oneshot};
@@ -12,9 +13,13 @@ use tongjang_store::{Answer, Reader as _, StoreError, Teller};
 pub use memory::{MemoryReader, MemoryStore};
 
 use crate::problem::{Code, Problem, Text};
+use crate::telemetry::Telemetry;
 
 /// The reader of the store that this server runs on.
 pub type LedgerReader = MemoryReader;
+
+/// The store that this server runs on.
+pub type LedgerStore = MemoryStore;
 
 /// How many queries may read from the disk at once; more of them wait.
 const QUERIES: usize = 64;
@@ -25,12 +30,13 @@ pub struct Ledger {
     teller: Teller,
     reader: LedgerReader,
     queries: Arc<Semaphore>,
+    telemetry: Arc<Telemetry>,
 }
 
 impl Ledger {
     /// The ledger behind `teller`, read through `reader`.
-    pub fn new(teller: Teller, reader: LedgerReader) -> Self {
-        Self { teller, reader, queries: Arc::new(Semaphore::new(QUERIES)) }
+    pub fn new(teller: Teller, reader: LedgerReader, telemetry: Arc<Telemetry>) -> Self {
+        Self { teller, reader, queries: Arc::new(Semaphore::new(QUERIES)), telemetry }
     }
 
     /// Has `request` decided and made durable. A refusal by the rules is an answer too.
@@ -45,7 +51,11 @@ impl Ledger {
         };
         self.teller.submit(request, Box::new(reply))?;
         match answer.await {
-            Ok(outcome) => Ok(outcome?),
+            Ok(outcome) => {
+                let answer = outcome?;
+                self.telemetry.answered(&answer);
+                Ok(answer)
+            }
             Err(_) => Err(Problem::new(Code::StoreUnavailable)),
         }
     }
@@ -85,6 +95,11 @@ impl Ledger {
         self.teller.waiting()
     }
 
+    /// How many batches the teller took in.
+    pub fn batches(&self) -> u64 {
+        self.teller.batches()
+    }
+
     /// Whether a commit can be expected to succeed.
     ///
     /// # Errors
@@ -103,4 +118,22 @@ impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ledger").field("waiting", &self.waiting()).finish_non_exhaustive()
     }
+}
+
+/// Opens the ledger in `data`: the teller's side, and the side of the queries.
+///
+/// # Errors
+/// What the store failed at.
+pub fn open(_data: &Path) -> Result<(LedgerStore, LedgerReader), StoreError> {
+    let store = MemoryStore::default();
+    let reader = store.reader();
+    Ok((store, reader))
+}
+
+/// The same, only to look at: nothing is written, and a server may be running.
+///
+/// # Errors
+/// What the store failed at.
+pub fn open_to_read(data: &Path) -> Result<LedgerReader, StoreError> {
+    open(data).map(|(_, reader)| reader)
 }

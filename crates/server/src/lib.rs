@@ -10,10 +10,13 @@ pub mod auth;
 pub mod config;
 pub mod cursor;
 pub mod directory;
+mod edge;
 pub mod extract;
 pub mod ledger;
 pub mod problem;
+pub mod serve;
 pub mod telemetry;
+mod web;
 pub mod when;
 
 pub use app::{App, AppState};

@@ -2,7 +2,7 @@
 //! made durable by one commit, and only then answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
@@ -59,9 +59,11 @@ struct Order {
 pub struct Teller {
     queue: Sender<Order>,
     closing: Arc<AtomicBool>,
+    batches: Arc<AtomicU64>,
 }
 
 /// The teller's thread; [`close`](Self::close) ends the day.
+#[derive(Debug)]
 pub struct TellerThread {
     closing: Arc<AtomicBool>,
     stop: Sender<()>,
@@ -80,12 +82,14 @@ impl Teller {
         let (queue, orders) = bounded(limits.queue);
         let (stop, stopped) = bounded(1);
         let closing = Arc::new(AtomicBool::new(false));
+        let batches = Arc::new(AtomicU64::new(0));
+        let counter = batches.clone();
         let thread = std::thread::Builder::new()
             .name("teller".into())
-            .spawn(move || work(store, &orders, &stopped, limits))
+            .spawn(move || work(store, &orders, &stopped, limits, &counter))
             .map_err(|source| StoreError::io("start a thread for", "the teller", source))?;
         let thread = TellerThread { closing: closing.clone(), stop, thread };
-        Ok((Self { queue, closing }, thread))
+        Ok((Self { queue, closing, batches }, thread))
     }
 
     /// Puts `request` into the queue. `reply` is called once with what came of it when that is
@@ -106,6 +110,11 @@ impl Teller {
     /// How many requests wait.
     pub fn waiting(&self) -> usize {
         self.queue.len()
+    }
+
+    /// How many batches were taken in since the start.
+    pub fn batches(&self) -> u64 {
+        self.batches.load(Relaxed)
     }
 }
 
@@ -134,6 +143,7 @@ fn work<S: Store>(
     orders: &Receiver<Order>,
     stopped: &Receiver<()>,
     limits: TellerLimits,
+    batches: &AtomicU64,
 ) -> Result<(), StoreError> {
     let mut open = true;
     while open {
@@ -145,6 +155,7 @@ fn work<S: Store>(
         let mut waiting = first.into_iter().chain(orders.try_iter()).peekable();
         while waiting.peek().is_some() {
             let batch: Vec<Order> = waiting.by_ref().take(limits.batch).collect();
+            batches.fetch_add(1, Relaxed);
             serve(&mut store, batch)?;
         }
     }

@@ -1,6 +1,7 @@
 //! The two languages that the server speaks, and which one a caller prefers.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
@@ -29,20 +30,23 @@ impl Language {
     /// The language that `Accept-Language` prefers (RFC 9110, 12.5.4): Korean if it ranks before
     /// English, which is the one for everything else.
     pub fn preferred(headers: &HeaderMap) -> Self {
-        let (mut english, mut korean) = (0u16, 0u16);
-        for value in headers.get_all(header::ACCEPT_LANGUAGE) {
-            for range in value.to_str().unwrap_or_default().split(',') {
-                let (tag, weight) = weighted(range);
-                let primary = tag.split('-').next().unwrap_or_default();
-                // Of two with the same weight the one named first wins.
-                if primary.eq_ignore_ascii_case("ko") && weight > korean {
-                    korean = if weight > english { weight } else { weight.saturating_sub(1) };
-                } else if primary.eq_ignore_ascii_case("en") && weight > english {
-                    english = weight;
-                }
+        let ranges = headers
+            .get_all(header::ACCEPT_LANGUAGE)
+            .into_iter()
+            .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+            .map(weighted);
+        let (mut english, mut korean) = ((0, Reverse(0)), (0, Reverse(0)));
+        for (place, (tag, weight)) in ranges.enumerate() {
+            let primary = tag.split('-').next().unwrap_or_default();
+            // Of two with the same weight the one named first wins.
+            let rank = (weight, Reverse(place));
+            if primary.eq_ignore_ascii_case("ko") {
+                korean = korean.max(rank);
+            } else if primary.eq_ignore_ascii_case("en") {
+                english = english.max(rank);
             }
         }
-        if korean > english { Self::Ko } else { Self::En }
+        if korean.0 > 0 && korean > english { Self::Ko } else { Self::En }
     }
 }
 

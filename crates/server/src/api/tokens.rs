@@ -1,0 +1,81 @@
+//! `POST /v1/tokens`: log in.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use tongjang_core::Timestamp;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::AppState;
+use crate::auth::{ClientAddress, Password, Secret, TOKEN_SECONDS};
+use crate::directory::Username;
+use crate::extract::Body;
+use crate::problem::{Code, Problem, Text};
+
+/// The calls of this file.
+pub fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(log_in))
+}
+
+/// Who wants to log in.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginBody {
+    /// The username; case does not matter.
+    #[schema(example = "minji")]
+    username: String,
+    /// The password.
+    #[schema(value_type = String, format = Password)]
+    password: Password,
+}
+
+/// A session token.
+#[derive(Serialize, ToSchema)]
+pub struct TokenBody {
+    /// Put this into `Authorization: Bearer …`.
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: &'static str,
+    /// For how many seconds it holds.
+    #[schema(example = 43200)]
+    expires_in: u32,
+}
+
+/// Log in with username and password. The token holds for 12 hours.
+#[utoipa::path(
+    post,
+    path = "/v1/tokens",
+    tag = "identity",
+    request_body = LoginBody,
+    responses((status = 200, description = "A token", body = TokenBody)),
+    extensions(("x-problems" = json!(["unauthenticated", "rate-limited", "overloaded"])))
+)]
+async fn log_in(
+    State(app): State<AppState>,
+    Extension(client): Extension<ClientAddress>,
+    Body(body): Body<LoginBody>,
+) -> Result<Json<TokenBody>, Problem> {
+    let now = app.clock.now();
+    let username = Username::key_of(&body.username);
+    app.auth.throttle.attempt(&username, client, now)?;
+    let found = app.directory.user_named(&body.username).await?;
+    let (user, hash) = found.unzip();
+    let right = app.auth.passwords.check(body.password, hash).await?;
+    let Some(user) = user.filter(|_| right) else {
+        return Err(Problem::new(Code::Unauthenticated).detail(Text::fixed(
+            "The username or the password is wrong.",
+            "사용자 이름 또는 비밀번호가 틀렸습니다.",
+        )));
+    };
+    app.auth.throttle.succeeded(&username, client);
+    let token = Secret::token(&app.random);
+    let expires_at = Timestamp::from_micros(now.micros() + i64::from(TOKEN_SECONDS) * 1_000_000);
+    app.directory.add_token(token.hash(), user, expires_at, now).await?;
+    Ok(Json(TokenBody {
+        access_token: token.reveal().to_owned(),
+        token_type: "Bearer",
+        expires_in: TOKEN_SECONDS,
+    }))
+}

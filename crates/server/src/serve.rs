@@ -1,0 +1,243 @@
+//! The running server: it opens the data, listens, and stops without losing an answer.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tongjang_store::{StoreError, Teller, TellerLimits, TellerThread};
+
+use crate::app::{App, AppState, Clock, Random};
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::directory::{Directory, DirectoryError};
+use crate::edge::Edge;
+use crate::ledger::{self, Ledger};
+use crate::telemetry::Telemetry;
+
+/// How long a caller may take, and a stop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// For the header of a request, and for a connection without any.
+    pub header: Duration,
+    /// For a whole request, from its header to that of its answer.
+    pub request: Duration,
+    /// For the requests in flight when the server stops.
+    pub stop: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { header: seconds(10), request: seconds(30), stop: seconds(30) }
+    }
+}
+
+/// The most bytes of a request's header.
+const HEADER_BYTES: usize = 64 * 1024;
+/// The most header fields of a request.
+const HEADER_FIELDS: usize = 64;
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be made.
+    #[error("cannot make {path}: {source}")]
+    Data {
+        /// The folder.
+        path: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The directory of users cannot be opened.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// A server that runs. Dropping it abandons it; [`stop`](Self::stop) ends it in order.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    app: AppState,
+    teller: TellerThread,
+    stopping: watch::Sender<bool>,
+    listening: JoinHandle<()>,
+}
+
+impl Server {
+    /// Opens what `config` names and listens.
+    ///
+    /// # Errors
+    /// If the data cannot be opened or the address cannot be listened on.
+    pub async fn start(
+        config: Config,
+        clock: Clock,
+        random: Random,
+        limits: Limits,
+    ) -> Result<Self, StartError> {
+        make_data_directory(&config.data)?;
+        let (store, reader) = ledger::open(&config.data)?;
+        let directory = Directory::open(&config.data)?;
+        let listen = |source| StartError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let (teller, thread) = Teller::start(store, TellerLimits::default())?;
+        let telemetry = Arc::new(Telemetry::new());
+        let app = Arc::new(App {
+            auth: Auth::new(&random),
+            ledger: Ledger::new(teller, reader, telemetry.clone()),
+            telemetry,
+            config,
+            directory,
+            clock,
+            random,
+        });
+        let (router, routes) = crate::api::service(app.clone());
+        let edge = Arc::new(Edge::new(app.clone(), router, &routes, limits.request));
+        let (stopping, stop) = watch::channel(false);
+        let listening = tokio::spawn(listen_until(stop, listener, edge, limits));
+        tokio::spawn(tidy(app.clone(), stopping.subscribe()));
+        Ok(Self { address, app, teller: thread, stopping, listening })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its parts.
+    pub fn app(&self) -> &AppState {
+        &self.app
+    }
+
+    /// Whether the teller is gone without having been asked to: nothing more can be booked.
+    pub fn has_failed(&self) -> bool {
+        self.teller.is_finished()
+    }
+
+    /// Listens no longer, answers what is in flight, makes all of it durable and closes the store.
+    ///
+    /// # Errors
+    /// What the store failed at, now or earlier.
+    pub async fn stop(self) -> Result<(), StoreError> {
+        self.stopping.send_replace(true);
+        if self.listening.await.is_err() {
+            tracing::error!("the listener panicked");
+        }
+        let closed = tokio::task::spawn_blocking(move || self.teller.close()).await;
+        closed.unwrap_or_else(|_| Err(StoreError::Poisoned { cause: "closing panicked".into() }))
+    }
+}
+
+/// Makes the folder, for its owner's eyes only.
+fn make_data_directory(path: &Path) -> Result<(), StartError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(path)
+        .map_err(|source| StartError::Data { path: path.display().to_string(), source })
+}
+
+async fn tidy(app: AppState, mut stop: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => app.telemetry.tidy(),
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+async fn listen_until(
+    mut stop: watch::Receiver<bool>,
+    listener: TcpListener,
+    edge: Arc<Edge>,
+    limits: Limits,
+) {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header)
+        .max_buf_size(HEADER_BYTES)
+        .max_headers(HEADER_FIELDS);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(HEADER_BYTES).expect("64 KiB fits"))
+        .max_concurrent_streams(256)
+        .keep_alive_interval(Duration::from_secs(20));
+    let http = Arc::new(http);
+    let open = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (http, edge) = (http.clone(), edge.clone());
+                tokio::spawn(connection(stream, peer.ip(), http, edge, open.watcher(), limits));
+            }
+            Err(error) => {
+                // Most likely no file is left to open; some of them are closed soon.
+                tracing::warn!(%error, "cannot take a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(limits.stop, open.shutdown()).await.is_err() {
+        tracing::warn!("some requests were still in flight when the time to stop was up");
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: IpAddr,
+    http: Arc<auto::Builder<TokioExecutor>>,
+    edge: Arc<Edge>,
+    watcher: hyper_util::server::graceful::Watcher,
+    limits: Limits,
+) {
+    // An answer is one small packet: waiting to fill it only makes the caller wait.
+    let _ = stream.set_nodelay(true);
+    let asked = Arc::new(AtomicBool::new(false));
+    let mark = asked.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        mark.store(true, Relaxed);
+        let edge = edge.clone();
+        async move { Ok::<_, Infallible>(edge.answer(request, peer).await?) }
+    });
+    let served = http.serve_connection(TokioIo::new(stream), service).into_owned();
+    let mut served = std::pin::pin!(watcher.watch(served));
+    // hyper waits without end for the first bytes, from which it tells HTTP/1 and HTTP/2 apart.
+    let first = tokio::time::timeout(limits.header, served.as_mut()).await;
+    if first.is_err() && asked.load(Relaxed) {
+        // How a connection ends is the caller's affair.
+        let _ = served.await;
+    }
+}
