@@ -129,6 +129,11 @@ impl Journal {
         Ok((journal, reader, Opening { snapshot, unusable, recovered, accounts }))
     }
 
+    /// How many bytes of the journal are used, the frame that is being filled not counted.
+    pub fn length(&self) -> u64 {
+        self.log.next_body_position()
+    }
+
     fn begin(&mut self) {
         let (base, room) = (self.log.next_body_position(), self.log.room());
         self.book.begin(base, room, self.log.buffer());
