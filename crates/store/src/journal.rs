@@ -36,6 +36,7 @@ pub use self::book::JournalBook;
 use self::frame::{FrameEvents, FrameInfo, Mark};
 use self::log::{Known, Log, LogConfig, Recovered};
 use self::log_reader::LogReader;
+use self::poison::PanicGuard;
 pub use self::reader::JournalReader;
 use self::record::{BadRecord, Facts, Record};
 use self::replay::Replay;
@@ -92,6 +93,8 @@ pub struct Journal {
     config: JournalConfig,
     /// Where the frames before the current batch end, as far as that is known.
     end: Arc<parking_lot::Mutex<Mark>>,
+    /// A panic between `load` and `commit` leaves a half batch in the book.
+    _guard: PanicGuard,
 }
 
 impl Journal {
@@ -118,13 +121,15 @@ impl Journal {
         let register = replay.register();
         let start = replay.finish();
         let seats = start.seats.iter().cloned();
-        let view = Arc::new(View::new(register.clone(), seats, start.marks.clone()));
-        let durable = Arc::new(Durable::new(log.reader().durable_end()));
+        let end = log.reader().durable_end();
+        let view = Arc::new(View::new(register.clone(), seats, start.marks.clone(), end));
+        let durable = Arc::new(Durable::new(end));
         let accounts = start.seats.len() as u64;
         let book = JournalBook::new(start, register, durable.clone(), log.reader());
         let reader = JournalReader { view: view.clone(), log: log.reader(), poison: log.poison() };
         let end = Arc::new(parking_lot::Mutex::new(recovered.end));
-        let mut journal = Self { book, log, view, durable, config, end };
+        let _guard = log.poison().guard("the teller");
+        let mut journal = Self { book, log, view, durable, config, end, _guard };
         journal.begin();
         Ok((journal, reader, Opening { snapshot, unusable, recovered, accounts }))
     }
@@ -183,14 +188,14 @@ impl Store for Journal {
             event_count: filled.events,
             time: filled.time,
         };
-        let (view, durable, end) = (self.view.clone(), self.durable.clone(), self.end.clone());
-        let reader = self.log.reader();
+        let (view, end, reader) = (self.view.clone(), self.end.clone(), self.log.reader());
+        let durable = Unsettled(self.durable.clone());
         let done = move |written: Result<Mark, StoreError>| {
             if let Ok(mark) = &written {
-                view.publish(filled.publication);
+                view.publish(filled.publication, reader.durable_end());
                 *end.lock() = *mark;
             }
-            durable.set(written.clone().map(|_| reader.durable_end()));
+            durable.0.set(written.clone().map(|_| reader.durable_end()));
             release(written.map(|_| ()));
         };
         self.log.append(filled.body, events, Box::new(done))?;
@@ -207,6 +212,17 @@ impl Store for Journal {
         written.recv().unwrap_or_else(|_| self.log.poison().check())?;
         self.snapshot()?;
         self.log.close()
+    }
+}
+
+/// A batch on its way. Should it be dropped by a panic, who waits for it is told.
+struct Unsettled(Arc<Durable>);
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set(Err(StoreError::Poisoned { cause: "the journal's writer panicked".into() }));
+        }
     }
 }
 

@@ -78,7 +78,7 @@ impl Reader for JournalReader {
     fn transaction(&self, id: TransactionId) -> Result<Option<Transaction>, StoreError> {
         let booked_at = id.booked_at();
         let Some(mark) = self.view.mark_before(booked_at) else { return Ok(None) };
-        let mut scan = Scan::new(&self.log, mark.position);
+        let mut scan = Scan::new(&self.log, mark.position, self.view.end());
         while let Some(record) = scan.next_from(booked_at, &*self.view)? {
             match record {
                 Record::Event(Event::Booked(booked)) if booked.transaction.id == id => {

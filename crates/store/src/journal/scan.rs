@@ -15,15 +15,17 @@ const PIECE: usize = 64 * 1024;
 /// A walk over the durable records.
 pub(super) struct Scan<'a> {
     log: &'a LogReader,
+    end: u64,
     position: u64,
     have: Vec<u8>,
     used: usize,
 }
 
 impl<'a> Scan<'a> {
-    /// Begins at `position`, where a record or a frame begins.
-    pub(super) fn new(log: &'a LogReader, position: u64) -> Self {
-        Self { log, position, have: Vec::new(), used: 0 }
+    /// Begins at `position`, where a record or a frame begins, and goes up to `end`, where a frame
+    /// ends. What is durable after that may name accounts that the view does not know yet.
+    pub(super) fn new(log: &'a LogReader, position: u64, end: u64) -> Self {
+        Self { log, end, position, have: Vec::new(), used: 0 }
     }
 
     /// The next record that is not a transaction booked before `time`; `None` at the end.
@@ -33,6 +35,9 @@ impl<'a> Scan<'a> {
         facts: &impl Facts,
     ) -> Result<Option<Record>, StoreError> {
         loop {
+            if self.position >= self.end {
+                return Ok(None);
+            }
             self.fill()?;
             let bytes = &self.have[self.used..];
             let Some(start) = bytes.first_chunk::<4>() else { return Ok(None) };

@@ -310,6 +310,10 @@ fn read_items(pieces: &mut Pieces<'_>, seed: u64) -> Result<Option<Loaded>, Stor
                     return Ok(None);
                 };
                 let start = have.len() - take.0.len();
+                let fits = shard < KeyIndex::SHARDS as u64 && count <= pieces.length / 8;
+                if !fits {
+                    return Ok(None);
+                }
                 let bytes = count as usize * 8;
                 pieces.have = have;
                 pieces.fill(start + bytes)?;

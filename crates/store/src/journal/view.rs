@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use tongjang_core::{Account, AccountId, Balance, Currency, Direction, Opened, Timestamp};
@@ -60,22 +60,26 @@ pub(super) struct View {
     pub(super) register: Arc<Register>,
     shards: Vec<RwLock<Vec<Seat>>>,
     published: AtomicU32,
+    /// Where the published part of the journal ends: all accounts that it names are published.
+    end: AtomicU64,
     marks: RwLock<Vec<TimeMark>>,
     totals: RwLock<BTreeMap<Currency, LedgerTotals>>,
 }
 
 impl View {
-    /// The view of `seats`, all of them durable.
+    /// The view of `seats`, all of them durable, after a journal that ends at `end`.
     pub(super) fn new(
         register: Arc<Register>,
         seats: impl ExactSizeIterator<Item = Seat>,
         marks: Vec<TimeMark>,
+        end: u64,
     ) -> Self {
         let published = seats.len() as u32;
         let view = Self {
             register,
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             published: AtomicU32::new(published),
+            end: AtomicU64::new(end),
             marks: RwLock::new(marks),
             totals: RwLock::default(),
         };
@@ -96,15 +100,23 @@ impl View {
         view
     }
 
-    /// Makes a durable batch visible.
-    pub(super) fn publish(&self, batch: Publication) {
+    /// Makes a durable batch visible, with which the journal ends at `end`.
+    ///
+    /// The order matters to whoever reads meanwhile: a record names its accounts, so new accounts
+    /// come first, then the journal's end, then the trails to the records, and the figures last.
+    pub(super) fn publish(&self, batch: Publication, end: u64) {
+        let mut opened = Vec::new();
         for (slot, account) in &batch.accounts {
             let mut shard = self.shards[*slot as usize % SHARDS].write();
             if *slot as usize / SHARDS == shard.len() {
                 let account = Account::open(account.opened().clone());
+                opened.push((account.currency(), account.opened().is_settlement()));
                 shard.push(Seat { account, trail: Trail::default() });
+                drop(shard);
+                self.published.store(slot + 1, Ordering::Release);
             }
         }
+        self.end.store(end, Ordering::Release);
         for step in &batch.steps {
             let mut shard = self.shards[step.slot as usize % SHARDS].write();
             let trail = &mut shard[step.slot as usize / SHARDS].trail;
@@ -114,12 +126,11 @@ impl View {
             }
         }
         let mut totals = self.totals.write();
+        for (currency, is_settlement) in opened {
+            entry_of(&mut totals, currency).accounts += u64::from(!is_settlement);
+        }
         for (slot, account) in batch.accounts {
             let total = entry_of(&mut totals, account.currency());
-            if slot >= self.published.load(Ordering::Acquire) {
-                self.published.store(slot + 1, Ordering::Release);
-                total.accounts += u64::from(!account.opened().is_settlement());
-            }
             let mut shard = self.shards[slot as usize % SHARDS].write();
             let seat = &mut shard[slot as usize / SHARDS];
             let change = account.balance().checked_sub(seat.account.balance());
@@ -148,6 +159,11 @@ impl View {
     /// How many accounts are published.
     pub(super) fn published(&self) -> u32 {
         self.published.load(Ordering::Acquire)
+    }
+
+    /// Where the published part of the journal ends.
+    pub(super) fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
     }
 
     /// The last mark at or before `at`.
