@@ -7,7 +7,7 @@
 pub mod accounts;
 pub mod api_keys;
 pub mod balance;
-mod booking;
+pub mod booking;
 pub mod deposits;
 mod document;
 pub mod history;
