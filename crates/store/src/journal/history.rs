@@ -147,11 +147,13 @@ impl<'a> History<'a> {
             if holds(&block) {
                 return Ok(block);
             }
-            if block.previous.number > 0 && rank <= rank_of(&block.previous, direction) {
-                let previous = self.read_block(block.previous)?;
-                if holds(&previous) {
-                    return Ok(previous);
-                }
+            let before = match direction {
+                None => block.previous,
+                Some(Direction::Credit) => block.with.credit,
+                Some(Direction::Debit) => block.with.debit,
+            };
+            if before.number > 0 && rank == rank_of(&before, direction) {
+                return self.read_block(before);
             }
         }
         let found = self.locate(|block| rank_of(block, direction) >= rank)?;

@@ -126,19 +126,20 @@ impl Reader for JournalReader {
             }
         };
         let mut page = EntryPage::default();
-        let mut left = (ranks.1 + 1).saturating_sub(ranks.0);
-        let ranks: Box<dyn Iterator<Item = u64>> = match query.order {
-            Order::Asc => Box::new(ranks.0..=ranks.1),
-            Order::Desc => Box::new((ranks.0..=ranks.1).rev()),
-        };
-        for rank in ranks.take(query.scan_limit) {
-            let row = history.row(direction, rank)?;
-            left -= 1;
-            page.resume = (left > 0).then_some(row.entry.number);
-            if filter.matches(&row) {
-                page.rows.push(row);
-                if page.rows.len() == query.limit {
-                    break;
+        let most = query.scan_limit.try_into().unwrap_or(u64::MAX);
+        let mut walk = Ranks { low: ranks.0, high: ranks.1 + 1, order: query.order };
+        let (mut looked_at, mut left) = (0, walk.left());
+        'page: while looked_at < most && walk.left() > 0 {
+            let more = (query.limit - page.rows.len()).clamp(1, CHUNK);
+            for row in walk.next(&history, direction, more)? {
+                looked_at += 1;
+                left -= 1;
+                page.resume = (left > 0).then_some(row.entry.number);
+                if filter.matches(&row) {
+                    page.rows.push(row);
+                }
+                if page.rows.len() == query.limit || looked_at == most {
+                    break 'page;
                 }
             }
         }
@@ -205,6 +206,48 @@ impl Reader for JournalReader {
 
     fn ready(&self) -> Result<(), StoreError> {
         self.poison.check()
+    }
+}
+
+/// So many rows are fetched at once, as a trail only leads backwards.
+const CHUNK: usize = 64;
+
+/// Ranks that are still to be looked at: from `low` up to but without `high`.
+struct Ranks {
+    low: u64,
+    high: u64,
+    order: Order,
+}
+
+impl Ranks {
+    fn left(&self) -> u64 {
+        self.high.saturating_sub(self.low)
+    }
+
+    /// The rows of at most `count` further ranks, in the order asked for.
+    fn next(
+        &mut self,
+        history: &History<'_>,
+        direction: Option<Direction>,
+        count: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let count = self.left().min(count as u64);
+        let ranks = match self.order {
+            Order::Asc => self.low..self.low + count,
+            Order::Desc => self.high - count..self.high,
+        };
+        match self.order {
+            Order::Asc => self.low = ranks.end,
+            Order::Desc => self.high = ranks.start,
+        }
+        let mut rows = Vec::with_capacity(count as usize);
+        for rank in ranks.rev() {
+            rows.push(history.row(direction, rank)?);
+        }
+        if self.order == Order::Asc {
+            rows.reverse();
+        }
+        Ok(rows)
     }
 }
 

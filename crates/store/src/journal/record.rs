@@ -14,7 +14,7 @@ use tongjang_core::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bytes::{Take, put_int, put_text, put_uint};
-use super::trail::{BLOCK, Block, BlockRef};
+use super::trail::{BLOCK, Block, BlockRef, ByDirection};
 
 /// Before each record: its length with this header, and a check of what follows; 4 bytes each.
 pub(super) const HEADER: usize = 8;
@@ -153,9 +153,13 @@ pub(super) fn put_block(out: &mut Vec<u8>, block: &Block, position: u64) {
         }
         put_ref(out, BlockRef { position, ..block.this }, position);
         put_ref(out, block.previous, position);
-        if block.jump != block.previous {
-            put_uint(out, block.jump.number);
-            put_ref(out, block.jump, position);
+        // Mostly they are all the block before, which is not written again.
+        let others = [block.jump, block.with.credit, block.with.debit];
+        let differs = others.map(|other| other != block.previous);
+        out.push(bits(&[(differs[0], 1), (differs[1], 2), (differs[2], 4)]));
+        for (other, _) in others.iter().zip(differs).filter(|(_, differs)| *differs) {
+            put_uint(out, other.number);
+            put_ref(out, *other, position);
         }
     });
 }
@@ -558,14 +562,18 @@ fn take_block(take: &mut Take<'_>, position: u64) -> Option<Block> {
     }
     let this = take_ref(take, number, position)?;
     let previous = take_ref(take, number.checked_sub(1)?, position)?;
-    let jump = if take.0.is_empty() {
-        previous
-    } else {
-        let jump = take.uint()?;
-        take_ref(take, jump, position)?
+    let differs = take.byte()?;
+    let mut other = |bit: u8| match differs & bit {
+        0 => Some(previous),
+        _ => {
+            let number = take.uint()?;
+            take_ref(take, number, position)
+        }
     };
-    let sound = jump.number <= previous.number;
-    sound.then_some(Block { slot, this, previous, jump, credit_mask, positions })
+    let (jump, credit, debit) = (other(1)?, other(2)?, other(4)?);
+    let with = ByDirection { credit, debit };
+    let sound = [jump, credit, debit].iter().all(|other| other.number <= previous.number);
+    sound.then_some(Block { slot, this, previous, jump, with, credit_mask, positions })
 }
 
 /// When the transaction was booked whose record begins `bytes`, without reading all of it; `None`

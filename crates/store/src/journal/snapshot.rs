@@ -18,7 +18,7 @@ use super::frame::Mark;
 use super::keys::KeyIndex;
 use super::record::{put_facts, take_facts};
 use super::replay::Replay;
-use super::trail::{BlockRef, Trail};
+use super::trail::{BlockRef, ByDirection, Trail};
 use super::view::{Seat, TimeMark};
 use crate::StoreError;
 use crate::disk::{Disk, DiskFile};
@@ -55,14 +55,26 @@ pub(super) fn put_account(out: &mut Vec<u8>, seat: &Seat, from_event: u64) {
     put_uint(out, trail.parts().len() as u64);
     for (size, block) in trail.parts() {
         put_uint(out, size);
-        put_uint(out, block.number);
-        put_uint(out, block.position);
-        put_uint(out, block.credits);
-        out.extend_from_slice(&block.end.micros().to_le_bytes());
+        put_block_ref(out, block);
     }
+    put_block_ref(out, trail.with().credit);
+    put_block_ref(out, trail.with().debit);
     put_uint(out, trail.tail().len() as u64);
     out.extend_from_slice(&trail.tail_mask().to_le_bytes());
     trail.tail().iter().for_each(|position| put_uint(out, *position));
+}
+
+fn put_block_ref(out: &mut Vec<u8>, block: BlockRef) {
+    put_uint(out, block.number);
+    put_uint(out, block.position);
+    put_uint(out, block.credits);
+    out.extend_from_slice(&block.end.micros().to_le_bytes());
+}
+
+fn take_block_ref(take: &mut Take<'_>) -> Option<BlockRef> {
+    let (number, position, credits) = (take.uint()?, take.uint()?, take.uint()?);
+    let end = Timestamp::from_micros(take.i64()?);
+    Some(BlockRef { number, position, end, credits })
 }
 
 fn take_account(take: &mut Take<'_>) -> Option<(Seat, u64)> {
@@ -89,14 +101,13 @@ fn take_account(take: &mut Take<'_>) -> Option<(Seat, u64)> {
     let mut roots = Vec::new();
     for _ in 0..take.uint()? {
         let size = take.uint()?;
-        let (number, position, credits) = (take.uint()?, take.uint()?, take.uint()?);
-        let end = Timestamp::from_micros(take.i64()?);
-        roots.push((size, BlockRef { number, position, end, credits }));
+        roots.push((size, take_block_ref(take)?));
     }
+    let (credit, debit) = (take_block_ref(take)?, take_block_ref(take)?);
     let tail_len = take.uint()?;
     let mask = take.array().map(u16::from_le_bytes)?;
     let tail = (0..tail_len).map(|_| take.uint()).collect::<Option<Vec<u64>>>()?;
-    let trail = Trail::from_parts(roots, tail, mask)?;
+    let trail = Trail::from_parts(roots, tail, mask, ByDirection { credit, debit })?;
     let account = Account::at(opened, standing)?;
     (trail.count() == entry_count).then_some((Seat { account, trail }, from_event))
 }

@@ -34,10 +34,20 @@ pub(super) struct Block {
     pub(super) previous: BlockRef,
     /// A block farther back: the root after this one's tree.
     pub(super) jump: BlockRef,
+    /// The nearest block before that has an entry of each direction, so that the few entries of
+    /// one direction among many of the other are found without looking at those.
+    pub(super) with: ByDirection,
     /// Which entries are credits, the first in the lowest bit.
     pub(super) credit_mask: u16,
     /// Where the entries stand.
     pub(super) positions: [u64; BLOCK as usize],
+}
+
+/// A block for each direction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct ByDirection {
+    pub(super) credit: BlockRef,
+    pub(super) debit: BlockRef,
 }
 
 /// A root of the list: a block, and how many blocks its tree has.
@@ -56,6 +66,8 @@ pub(super) struct Trail {
     tail: Vec<u64>,
     /// Which of them are credits.
     tail_mask: u16,
+    /// The newest block that has an entry of each direction.
+    with: ByDirection,
 }
 
 impl Trail {
@@ -81,6 +93,7 @@ impl Trail {
             this: BlockRef { number, position: 0, end: booked_at, credits },
             previous,
             jump: self.jump_of_next(),
+            with: self.with,
             credit_mask: self.tail_mask,
             positions,
         })
@@ -97,6 +110,12 @@ impl Trail {
             None => 1,
         };
         self.roots.push(Root { size, block });
+        if self.tail_mask != 0 {
+            self.with.credit = block;
+        }
+        if self.tail_mask != u16::MAX {
+            self.with.debit = block;
+        }
         self.tail.clear();
         self.tail_mask = 0;
     }
@@ -121,6 +140,11 @@ impl Trail {
         self.tail_mask
     }
 
+    /// The newest block that has an entry of each direction.
+    pub(super) fn with(&self) -> ByDirection {
+        self.with
+    }
+
     /// How many entries there are.
     pub(super) fn count(&self) -> u64 {
         self.newest().number * BLOCK + self.tail.len() as u64
@@ -136,6 +160,7 @@ impl Trail {
         roots: Vec<(u64, BlockRef)>,
         tail: Vec<u64>,
         tail_mask: u16,
+        with: ByDirection,
     ) -> Option<Self> {
         let mut before = 0;
         for (size, block) in &roots {
@@ -146,7 +171,7 @@ impl Trail {
         }
         let fits = tail.len() < BLOCK as usize && u32::from(tail_mask) >> tail.len() == 0;
         let roots = roots.into_iter().map(|(size, block)| Root { size, block }).collect();
-        fits.then_some(Self { roots, tail, tail_mask })
+        fits.then_some(Self { roots, tail, tail_mask, with })
     }
 
     /// The size of the two newest trees, if they have the same: the next block goes on top.
@@ -214,14 +239,33 @@ mod tests {
     }
 
     #[test]
+    fn the_nearest_block_of_a_direction_is_known() {
+        let mut trail = Trail::default();
+        for number in 1..=16 * 40u64 {
+            let credit = number == 35;
+            let direction = if credit { Direction::Credit } else { Direction::Debit };
+            let credits = u64::from(number >= 35);
+            let at = Timestamp::from_micros(number as i64);
+            if let Some(block) = trail.push(0, number * 8, direction, at, credits) {
+                let expected = if block.this.number > 3 { 3 } else { 0 };
+                assert_eq!(block.with.credit.number, expected);
+                assert_eq!(block.with.debit, block.previous);
+                trail.sealed(BlockRef { position: block.this.number, ..block.this });
+            }
+        }
+    }
+
+    #[test]
     fn a_trail_comes_back_from_its_parts() {
         for entries in [0, 1, 15, 16, 17, 160, 1000] {
             let (trail, _) = walked(entries);
             let parts = trail.parts().collect();
-            let again = Trail::from_parts(parts, trail.tail().to_vec(), trail.tail_mask());
+            let again =
+                Trail::from_parts(parts, trail.tail().to_vec(), trail.tail_mask(), trail.with());
             assert_eq!(again.as_ref(), Some(&trail));
         }
-        assert_eq!(Trail::from_parts(vec![], vec![8], 2), None);
-        assert_eq!(Trail::from_parts(vec![(3, BlockRef::default())], vec![], 0), None);
+        assert_eq!(Trail::from_parts(vec![], vec![8], 2, ByDirection::default()), None);
+        let three = vec![(3, BlockRef::default())];
+        assert_eq!(Trail::from_parts(three, vec![], 0, ByDirection::default()), None);
     }
 }

@@ -1,5 +1,7 @@
 //! The journal through the teller, as a server uses it.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
 mod history;
 mod ledger;
 mod restart;
