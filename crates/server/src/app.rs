@@ -56,6 +56,7 @@ pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
     /// The clock of the machine.
+    #[expect(clippy::disallowed_methods, reason = "time enters the server here and nowhere else")]
     pub fn system() -> Self {
         Self::new(|| {
             let since = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -83,10 +84,13 @@ impl fmt::Debug for Clock {
 
 /// Gives random bytes that nobody can guess.
 #[derive(Clone)]
-pub struct Random(Arc<dyn Fn(&mut [u8]) + Send + Sync>);
+pub struct Random(Arc<Fill>);
+
+type Fill = dyn Fn(&mut [u8]) + Send + Sync;
 
 impl Random {
     /// The operating system's source.
+    #[expect(clippy::disallowed_methods, reason = "chance enters the server here and nowhere else")]
     pub fn system() -> Self {
         Self(Arc::new(|bytes| {
             getrandom::fill(bytes).expect("an operating system without chance keeps no secrets");

@@ -1,25 +1,23 @@
 //! The way from a handler to the ledger: commands go to the teller, queries to the reader.
 
-mod memory;
-
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, oneshot};
 use tongjang_core::Request;
+use tongjang_store::journal::{Journal, JournalConfig, JournalReader, Opening};
 use tongjang_store::{Answer, Reader as _, StoreError, Teller};
 
-pub use memory::{MemoryReader, MemoryStore};
-
+use crate::app::Random;
 use crate::problem::{Code, Problem, Text};
 use crate::telemetry::Telemetry;
 
 /// The reader of the store that this server runs on.
-pub type LedgerReader = MemoryReader;
+pub type LedgerReader = JournalReader;
 
 /// The store that this server runs on.
-pub type LedgerStore = MemoryStore;
+pub type LedgerStore = Journal;
 
 /// How many queries may read from the disk at once; more of them wait.
 const QUERIES: usize = 64;
@@ -120,20 +118,17 @@ impl fmt::Debug for Ledger {
     }
 }
 
-/// Opens the ledger in `data`: the teller's side, and the side of the queries.
+/// Opens the ledger in `data`: the teller's side, the side of the queries, and what was found. A
+/// new ledger gets segments of `segment_bytes`.
 ///
 /// # Errors
 /// What the store failed at.
-pub fn open(_data: &Path) -> Result<(LedgerStore, LedgerReader), StoreError> {
-    let store = MemoryStore::default();
-    let reader = store.reader();
-    Ok((store, reader))
-}
-
-/// The same, only to look at: nothing is written, and a server may be running.
-///
-/// # Errors
-/// What the store failed at.
-pub fn open_to_read(data: &Path) -> Result<LedgerReader, StoreError> {
-    open(data).map(|(_, reader)| reader)
+pub fn open(
+    data: &Path,
+    segment_bytes: u64,
+    random: &Random,
+) -> Result<(LedgerStore, LedgerReader, Opening), StoreError> {
+    let mut config = JournalConfig::new(data, random.bytes());
+    config.log.segment_bytes = segment_bytes;
+    Journal::open(config)
 }

@@ -1,6 +1,5 @@
 //! The running server: it opens the data, listens, and stops without losing an answer.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -17,6 +16,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tongjang_store::journal::Opening;
+use tongjang_store::journal::log::LogConfig;
 use tongjang_store::{StoreError, Teller, TellerLimits, TellerThread};
 
 use crate::app::{App, AppState, Clock, Random};
@@ -27,7 +28,7 @@ use crate::edge::Edge;
 use crate::ledger::{self, Ledger};
 use crate::telemetry::Telemetry;
 
-/// How long a caller may take, and a stop.
+/// How long a caller may take, and a stop; and how a new journal is laid out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// For the header of a request, and for a connection without any.
@@ -36,12 +37,19 @@ pub struct Limits {
     pub request: Duration,
     /// For the requests in flight when the server stops.
     pub stop: Duration,
+    /// How long the segments of a new journal are. Tests have small ones.
+    pub segment_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { header: seconds(10), request: seconds(30), stop: seconds(30) }
+        Self {
+            header: seconds(10),
+            request: seconds(30),
+            stop: seconds(30),
+            segment_bytes: LogConfig::default().segment_bytes,
+        }
     }
 }
 
@@ -99,7 +107,8 @@ impl Server {
         limits: Limits,
     ) -> Result<Self, StartError> {
         make_data_directory(&config.data)?;
-        let (store, reader) = ledger::open(&config.data)?;
+        let (store, reader, opening) = ledger::open(&config.data, limits.segment_bytes, &random)?;
+        report(&opening);
         let directory = Directory::open(&config.data)?;
         let listen = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
@@ -161,6 +170,19 @@ fn make_data_directory(path: &Path) -> Result<(), StartError> {
     builder
         .create(path)
         .map_err(|source| StartError::Data { path: path.display().to_string(), source })
+}
+
+/// Says in the log what was found, above all what was not as it should be.
+fn report(opening: &Opening) {
+    let (accounts, events) = (opening.accounts, opening.recovered.events);
+    tracing::info!(accounts, events, "the ledger is open; so many events came after its snapshot");
+    for error in &opening.unusable {
+        tracing::warn!(%error, "a snapshot is of no use; the journal was read from farther back");
+    }
+    if let Some(torn) = &opening.recovered.torn {
+        let (path, offset, bytes) = (torn.path.display(), torn.offset, torn.bytes);
+        tracing::warn!(%path, offset, bytes, "a write that was never answered was cut off");
+    }
 }
 
 async fn tidy(app: AppState, mut stop: watch::Receiver<bool>) {
@@ -230,7 +252,7 @@ async fn connection(
     let service = service_fn(move |request: Request<Incoming>| {
         mark.store(true, Relaxed);
         let edge = edge.clone();
-        async move { Ok::<_, Infallible>(edge.answer(request, peer).await?) }
+        async move { edge.answer(request, peer).await }
     });
     let served = http.serve_connection(TokioIo::new(stream), service).into_owned();
     let mut served = std::pin::pin!(watcher.watch(served));

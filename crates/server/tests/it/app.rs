@@ -40,7 +40,7 @@ impl TestApp {
 
     /// A server with some options changed.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        Self::start_limited(change, Limits::default()).await
+        Self::start_limited(change, limits()).await
     }
 
     /// The same with other limits.
@@ -84,7 +84,7 @@ impl TestApp {
     /// Stops the server in order and starts it again on the same data.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
-        let server = serve(&self.config, self.ahead.clone(), Limits::default()).await;
+        let server = serve(&self.config, self.ahead.clone(), limits()).await;
         self.base = format!("http://{}", server.address());
         self.server = Some(server);
         // Its connections went with the server.
@@ -155,6 +155,11 @@ impl TestApp {
         let text = |name: &str| key[name].as_str().unwrap().to_owned();
         (text("id"), text("secret"))
     }
+}
+
+/// Those of a real server, and a small journal.
+pub(crate) fn limits() -> Limits {
+    Limits { segment_bytes: 1 << 20, ..Limits::default() }
 }
 
 async fn serve(config: &Config, ahead: Arc<AtomicI64>, limits: Limits) -> Server {

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tongjang_server::serve::Limits;
 
-use crate::app::{PASSWORD, TestApp, answer};
+use crate::app::{PASSWORD, TestApp, answer, limits};
 
 #[tokio::test]
 async fn what_is_nowhere_is_not_found() {
@@ -108,7 +108,7 @@ async fn a_request_id_comes_back() {
 #[tokio::test]
 async fn who_does_not_finish_his_header_is_hung_up_on() {
     let short = Duration::from_millis(200);
-    let limits = Limits { header: short, ..Limits::default() };
+    let limits = Limits { header: short, ..limits() };
     let app = TestApp::start_limited(|_| {}, limits).await;
     for start in ["", "G", "PRI * HTTP/2", "GET /healthz HTTP/1.1\r\nhost:"] {
         let mut stream = TcpStream::connect(app.address()).await.unwrap();
@@ -121,7 +121,7 @@ async fn who_does_not_finish_his_header_is_hung_up_on() {
 
 #[tokio::test]
 async fn who_does_not_finish_his_body_is_answered_all_the_same() {
-    let limits = Limits { request: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits { request: Duration::from_millis(200), ..limits() };
     let app = TestApp::start_limited(|_| {}, limits).await;
     let mut stream = TcpStream::connect(app.address()).await.unwrap();
     let head = "POST /v1/users HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\

@@ -1,5 +1,7 @@
 //! The server through HTTP: each test starts one of its own, on a free port and an empty folder.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly, its helpers too")]
+
 mod accounts;
 mod app;
 mod bank;
