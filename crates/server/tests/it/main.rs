@@ -6,6 +6,8 @@ mod accounts;
 mod app;
 mod bank;
 mod edge;
+mod history;
+mod idempotency;
 mod identity;
 mod keys;
 mod money;
