@@ -13,6 +13,7 @@ pub mod lock;
 pub mod log;
 pub mod log_reader;
 pub mod poison;
+mod pump;
 mod reader;
 mod record;
 pub mod recovery;
@@ -29,6 +30,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tongjang_core::{Book, Request};
 
 use self::book::Durable;
@@ -37,6 +39,7 @@ use self::frame::{FrameEvents, FrameInfo, Mark};
 use self::log::{Known, Log, LogConfig, Recovered};
 use self::log_reader::LogReader;
 use self::poison::PanicGuard;
+use self::pump::Pump;
 pub use self::reader::JournalReader;
 use self::record::{BadRecord, Facts, Record};
 use self::replay::Replay;
@@ -45,6 +48,9 @@ use self::snapshot::SnapshotWriter;
 use self::view::View;
 use crate::disk::{Disk, RealDisk};
 use crate::{Release, Store, StoreError};
+
+/// About a million transactions, which are read again in a second or two.
+const SNAPSHOT_EVERY: u64 = 256 << 20;
 
 /// Where a journal is and how it is kept.
 #[derive(Clone)]
@@ -55,6 +61,8 @@ pub struct JournalConfig {
     pub dir: PathBuf,
     /// How the log of a new ledger is cut into segments.
     pub log: LogConfig,
+    /// How much is written to the journal between two snapshots, in bytes.
+    pub snapshot_every: u64,
     /// The id that a new ledger gets: random, and secret enough to seed its hash tables.
     pub new_ledger_id: [u8; 16],
 }
@@ -63,7 +71,7 @@ impl JournalConfig {
     /// A journal in `dir` on the machine's own disk.
     pub fn new(dir: impl Into<PathBuf>, new_ledger_id: [u8; 16]) -> Self {
         let (disk, log) = (Arc::new(RealDisk), LogConfig::default());
-        Self { disk, dir: dir.into(), log, new_ledger_id }
+        Self { disk, dir: dir.into(), log, snapshot_every: SNAPSHOT_EVERY, new_ledger_id }
     }
 
     fn segments(&self) -> PathBuf {
@@ -91,8 +99,12 @@ pub struct Journal {
     view: Arc<View>,
     durable: Arc<Durable>,
     config: JournalConfig,
-    /// Where the frames before the current batch end, as far as that is known.
-    end: Arc<parking_lot::Mutex<Mark>>,
+    /// Where what is durable ends.
+    end: Arc<Mutex<Mark>>,
+    /// The snapshot that is being written.
+    pump: Option<Pump>,
+    /// Where the journal stood when the last snapshot was begun.
+    snapshot_at: u64,
     /// A panic between `load` and `commit` leaves a half batch in the book.
     _guard: PanicGuard,
 }
@@ -127,9 +139,11 @@ impl Journal {
         let accounts = start.seats.len() as u64;
         let book = JournalBook::new(start, register, durable.clone(), log.reader());
         let reader = JournalReader { view: view.clone(), log: log.reader(), poison: log.poison() };
-        let end = Arc::new(parking_lot::Mutex::new(recovered.end));
+        let snapshot_at = known.from.map_or(0, |mark| mark.position);
+        let end = Arc::new(Mutex::new(recovered.end));
         let _guard = log.poison().guard("the teller");
-        let mut journal = Self { book, log, view, durable, config, end, _guard };
+        let pump = None;
+        let mut journal = Self { book, log, view, durable, config, end, pump, snapshot_at, _guard };
         journal.begin();
         Ok((journal, reader, Opening { snapshot, unusable, recovered, accounts }))
     }
@@ -142,6 +156,32 @@ impl Journal {
     fn begin(&mut self) {
         let (base, room) = (self.log.next_body_position(), self.log.room());
         self.book.begin(base, room, self.log.buffer());
+    }
+
+    /// Goes on with the snapshot that is being written, or begins one if it is time. The batch
+    /// taken out of the book last ends at `end`.
+    fn pump(&mut self, end: u64) {
+        if let Some(pump) = &mut self.pump {
+            if pump.step(&self.book, end) {
+                self.pump = None;
+            }
+            return;
+        }
+        if end < self.snapshot_at + self.config.snapshot_every {
+            return;
+        }
+        self.snapshot_at = end;
+        let place = pump::Place {
+            disk: self.config.disk.clone(),
+            ledger_id: self.log.ledger_id(),
+            view: self.view.clone(),
+            durable: self.durable.clone(),
+        };
+        let from = *self.end.lock();
+        match Pump::begin(place, &self.config.dir, from, &self.book) {
+            Ok(pump) => self.pump = Some(pump),
+            Err(error) => tracing::warn!(%error, "a snapshot was not begun"),
+        }
     }
 
     /// Writes a snapshot of all that is durable. Nothing may be on its way.
@@ -198,8 +238,12 @@ impl Store for Journal {
             durable.0.set(written.clone().map(|_| reader.durable_end()));
             release(written.map(|_| ()));
         };
+        let end = self.log.next_body_position() + filled.body.len() as u64;
         self.log.append(filled.body, events, Box::new(done))?;
         self.begin();
+        if filled.events > 0 {
+            self.pump(end);
+        }
         Ok(())
     }
 
@@ -210,6 +254,9 @@ impl Store for Journal {
             let _ = all.send(durable);
         }))?;
         written.recv().unwrap_or_else(|_| self.log.poison().check())?;
+        if let Some(pump) = self.pump.take() {
+            pump.finish();
+        }
         self.snapshot()?;
         self.log.close()
     }

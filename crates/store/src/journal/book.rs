@@ -43,10 +43,15 @@ impl Durable {
 
     /// Waits until what stands at `position` is durable.
     fn wait_for(&self, position: u64) -> Result<(), StoreError> {
+        self.wait_until(position + 1)
+    }
+
+    /// Waits until all before `until` is durable.
+    pub(super) fn wait_until(&self, until: u64) -> Result<(), StoreError> {
         let mut end = self.end.lock();
         loop {
             match &*end {
-                Ok(end) if *end > position => return Ok(()),
+                Ok(end) if *end >= until => return Ok(()),
                 Ok(_) => self.moved.wait(&mut end),
                 Err(error) => return Err(error.clone()),
             }
@@ -178,7 +183,17 @@ impl JournalBook {
 
     /// All accounts, in the order of their slots.
     pub(super) fn seats(&self) -> impl ExactSizeIterator<Item = &Seat> {
-        self.places.iter().map(|place| &place.seat)
+        self.seats_from(0)
+    }
+
+    /// The accounts from `slot` on.
+    pub(super) fn seats_from(&self, slot: usize) -> impl ExactSizeIterator<Item = &Seat> {
+        self.places[slot..].iter().map(|place| &place.seat)
+    }
+
+    /// The number of the first event of the batch that is being filled.
+    pub(super) fn next_event(&self) -> u64 {
+        self.next_event
     }
 
     /// The index of keys.

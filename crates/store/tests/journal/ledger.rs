@@ -1,5 +1,6 @@
 //! A ledger in a folder of its own, with a teller in front, for the tests of the journal.
 
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use tempfile::TempDir;
@@ -8,7 +9,7 @@ use tongjang_core::{
     IdempotencyKey, Memo, Metadata, Rejection, Request, Timestamp, Transaction, UserId,
 };
 use tongjang_store::journal::log::LogConfig;
-use tongjang_store::journal::{Journal, JournalConfig, JournalReader};
+use tongjang_store::journal::{Journal, JournalConfig, JournalReader, Opening};
 use tongjang_store::{
     Answer, EntryFilter, EntryPage, EntryQuery, Order, Reader, Row, Teller, TellerLimits,
     TellerThread,
@@ -18,6 +19,7 @@ use tongjang_store::{
 pub(crate) struct Ledger {
     dir: TempDir,
     segment_bytes: u64,
+    snapshot_every: u64,
     open: Option<Open>,
     now: i64,
     nonce: u64,
@@ -35,21 +37,56 @@ impl Ledger {
     }
 
     pub(crate) fn with_segments(segment_bytes: u64) -> Self {
+        Self::with(segment_bytes, u64::MAX / 2)
+    }
+
+    pub(crate) fn with_snapshots_every(snapshot_every: u64) -> Self {
+        Self::with(256 << 10, snapshot_every)
+    }
+
+    fn with(segment_bytes: u64, snapshot_every: u64) -> Self {
         let dir = TempDir::new().unwrap();
-        let mut ledger = Self { dir, segment_bytes, open: None, now: 1_000_000, nonce: 0 };
+        let (now, nonce) = (1_000_000, 0);
+        let mut ledger = Self { dir, segment_bytes, snapshot_every, open: None, now, nonce };
         ledger.start();
         ledger
     }
 
     pub(crate) fn config(&self) -> JournalConfig {
         let log = LogConfig { segment_bytes: self.segment_bytes, ..LogConfig::default() };
-        JournalConfig { log, ..JournalConfig::new(self.dir.path(), [7; 16]) }
+        let snapshot_every = self.snapshot_every;
+        JournalConfig { log, snapshot_every, ..JournalConfig::new(self.dir.path(), [7; 16]) }
     }
 
-    fn start(&mut self) {
-        let (journal, reader, _) = Journal::open(self.config()).unwrap();
+    fn start(&mut self) -> Opening {
+        let (journal, reader, opening) = Journal::open(self.config()).unwrap();
         let (teller, thread) = Teller::start(journal, TellerLimits::default()).unwrap();
         self.open = Some(Open { teller, thread, reader });
+        opening
+    }
+
+    /// Goes on with a copy of the files as they are now, as if the process had been killed, once
+    /// there is a snapshot.
+    pub(crate) fn crash_and_restart(&mut self) -> Opening {
+        let is_snapshot = |path: &Path| path.to_string_lossy().contains("snapshot-");
+        let files = |dir: &Path| -> Vec<PathBuf> {
+            std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()).collect()
+        };
+        while !files(self.dir.path()).iter().any(|path| is_snapshot(path)) {
+            std::thread::yield_now();
+        }
+        let copy = TempDir::new().unwrap();
+        let from = self.dir.path();
+        std::fs::create_dir(copy.path().join("journal")).unwrap();
+        for path in files(from).into_iter().chain(files(&from.join("journal"))) {
+            if path.is_file() {
+                let to = copy.path().join(path.strip_prefix(from).unwrap());
+                std::fs::copy(&path, to).unwrap();
+            }
+        }
+        self.open.take().unwrap().thread.close().unwrap();
+        self.dir = copy;
+        self.start()
     }
 
     /// Closes and opens the ledger again; not `clean`, the snapshots are lost in between.

@@ -47,3 +47,36 @@ fn a_key_is_answered_the_same_after_a_restart() {
         assert_eq!(other.outcome, Err(Rejection::IdempotencyKeyReused { fields }));
     }
 }
+
+#[test]
+fn a_snapshot_taken_while_the_teller_goes_on_is_led_on_by_the_journal() {
+    let mut ledger = Ledger::with_snapshots_every(64 << 10);
+    let accounts: Vec<_> = (0..600).map(|_| ledger.open_account(1)).collect();
+    for round in 0..1500 {
+        let requests = (0..5).map(|nth| {
+            let account = accounts[(round * 7 + nth * 131) % accounts.len()];
+            (Some(format!("{round}-{nth}")), deposit(account, 1 + nth as i128, ""))
+        });
+        let requests: Vec<_> = requests.collect();
+        let requests = requests
+            .into_iter()
+            .map(|(key, command)| ledger.request(1, key.as_deref(), command))
+            .collect();
+        assert!(ledger.perform(requests).iter().all(|answer| answer.outcome.is_ok()));
+    }
+    let standings = |ledger: &Ledger| -> Vec<_> {
+        accounts.iter().map(|id| ledger.reader().account(*id).unwrap().unwrap()).collect()
+    };
+    let before = standings(&ledger);
+    let opening = ledger.crash_and_restart();
+    assert!(opening.snapshot.is_some(), "a snapshot was written while the teller went on");
+    assert!(opening.recovered.frames > 0, "the journal led it on");
+    assert_eq!(standings(&ledger), before);
+    for account in [accounts[0], accounts[131], accounts[599]] {
+        let count = ledger.reader().account(account).unwrap().unwrap().entry_count();
+        assert_eq!(ledger.rows(account, Order::Asc).len() as u64, count);
+    }
+    let again = ledger.one(1, Some("0-0"), deposit(accounts[0], 1, ""));
+    assert!(again.replayed);
+    assert_eq!(verify(&ledger.config(), |_| ()).unwrap().summary.transactions, 7500);
+}

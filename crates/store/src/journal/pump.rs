@@ -1,0 +1,128 @@
+//! Snapshots while the teller goes on: at each commit it hands over a few more accounts and keys.
+//!
+//! A thread of their own writes them. Each account is as of the commit at which it was handed
+//! over; the snapshot says so, and is finished only when that commit is durable. A snapshot that
+//! cannot be written costs the next start time and nothing else.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::book::{Durable, JournalBook};
+use super::frame::Mark;
+use super::keys::KeyIndex;
+use super::snapshot::{self, SnapshotWriter};
+use super::view::View;
+use crate::StoreError;
+use crate::disk::Disk;
+
+/// How many accounts are handed over at a commit, and how many shards of the keys.
+const ACCOUNTS: usize = 512;
+const SHARDS: usize = 64;
+
+/// A snapshot under way.
+pub(super) struct Pump {
+    pieces: Sender<Piece>,
+    writer: JoinHandle<()>,
+    next_slot: usize,
+    next_shard: usize,
+}
+
+struct Piece {
+    items: Vec<u8>,
+    last: Option<Last>,
+}
+
+/// Said with the last piece: nothing of `next_event` or later is in the snapshot, and all of it
+/// is durable when what stands before `end` is.
+struct Last {
+    end: u64,
+    next_event: u64,
+}
+
+/// What the writing thread needs.
+pub(super) struct Place {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) ledger_id: [u8; 16],
+    pub(super) view: Arc<View>,
+    pub(super) durable: Arc<Durable>,
+}
+
+impl Pump {
+    /// Begins a snapshot in `dir` with which the journal is to be read from `from` on.
+    pub(super) fn begin(
+        place: Place,
+        dir: &Path,
+        from: Mark,
+        book: &JournalBook,
+    ) -> Result<Self, StoreError> {
+        let earliest = tongjang_core::Book::earliest(book);
+        let writer =
+            SnapshotWriter::begin(place.disk.clone(), dir, place.ledger_id, from, earliest)?;
+        let (pieces, handed) = bounded(2);
+        let writer = std::thread::Builder::new()
+            .name("snapshot".into())
+            .spawn(move || match write(writer, &place, &handed) {
+                Ok(()) => {}
+                Err(error) => tracing::warn!(%error, "a snapshot was not written"),
+            })
+            .map_err(|source| StoreError::io("start a thread for", dir, source))?;
+        Ok(Self { pieces, writer, next_slot: 0, next_shard: 0 })
+    }
+
+    /// Hands over a few more items, as of the batch that was just taken out of `book` and ends at
+    /// `end`, unless the disk is still busy with those before. Says whether the snapshot is over.
+    pub(super) fn step(&mut self, book: &JournalBook, end: u64) -> bool {
+        if self.writer.is_finished() {
+            return true;
+        }
+        let all = self.next_shard == KeyIndex::SHARDS;
+        if all || self.pieces.is_full() {
+            return false;
+        }
+        let mut items = Vec::new();
+        let next_event = book.next_event();
+        for seat in book.seats_from(self.next_slot).take(ACCOUNTS) {
+            snapshot::put_account(&mut items, seat, next_event);
+            self.next_slot += 1;
+        }
+        if self.next_slot == book.seats().len() {
+            let until = (self.next_shard + SHARDS).min(KeyIndex::SHARDS);
+            for shard in self.next_shard..until {
+                snapshot::put_keys(&mut items, book.keys(), shard);
+            }
+            self.next_shard = until;
+        }
+        let all = self.next_shard == KeyIndex::SHARDS;
+        let last = all.then_some(Last { end, next_event });
+        // If the thread is gone it has said why, and the next step sees that it is.
+        let _ = self.pieces.send(Piece { items, last });
+        false
+    }
+
+    /// Waits until the snapshot is written, or given up if not all of it was handed over.
+    pub(super) fn finish(self) {
+        drop(self.pieces);
+        // A panic there was reported by the thread itself, and there is one snapshot less.
+        let _ = self.writer.join();
+    }
+}
+
+fn write(
+    mut writer: SnapshotWriter,
+    place: &Place,
+    handed: &Receiver<Piece>,
+) -> Result<(), StoreError> {
+    for Piece { items, last } in handed {
+        writer.write(&items)?;
+        if let Some(Last { end, next_event }) = last {
+            place.durable.wait_until(end)?;
+            let path = writer.finish(&place.view.marks(), next_event)?;
+            tracing::debug!(path = %path.display(), "wrote a snapshot");
+            break;
+        }
+    }
+    Ok(())
+}
