@@ -111,8 +111,8 @@ async fn a_number_is_given_once_in_a_bank_whoever_asks() {
 }
 
 #[tokio::test]
-async fn a_label_is_its_owners_alone() {
-    let app = TestApp::start().await;
+async fn a_label_is_its_owners_alone_and_outlives_a_restart() {
+    let mut app = TestApp::start().await;
     let (minji, jun) = (app.customer("minji").await, app.customer("jun").await);
     let body = json!({"currency": "KRW", "name": "비상금"});
     let opened = app.post(Some(&minji.token), "/v1/accounts", body).await.expect(201);
@@ -122,6 +122,8 @@ async fn a_label_is_its_owners_alone() {
     let seen = app.look(&jun, &format!("/v1/accounts/{to}/entries")).await;
     assert_eq!(seen.expect(200)["data"][0]["counterparty"]["name"], "minji");
     assert!(!seen.text.contains("비상금"), "{}", seen.text);
+    app.restart().await;
+    assert_eq!(app.seen(&minji, &from).await["name"], "비상금");
 }
 
 #[tokio::test]

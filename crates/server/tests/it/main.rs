@@ -12,3 +12,4 @@ mod identity;
 mod keys;
 mod money;
 mod pages;
+mod scripts;
