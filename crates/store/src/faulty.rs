@@ -43,6 +43,9 @@ pub enum Operation {
     SyncDir,
 }
 
+/// "Input/output error", as Linux numbers it.
+const EIO: i32 = 5;
+
 /// The disk. Clones are the same disk.
 #[derive(Clone)]
 pub struct FaultyDisk(Arc<Mutex<State>>);
@@ -437,7 +440,7 @@ impl DiskFile for FaultyFile {
 fn answer(fate: Fate, attempt: &'static str, path: &Path) -> Result<(), StoreError> {
     match fate {
         Fate::Succeed => Ok(()),
-        Fate::Fail => Err(StoreError::io(attempt, path, rustix::io::Errno::IO.into())),
+        Fate::Fail => Err(StoreError::io(attempt, path, io::Error::from_raw_os_error(EIO))),
         Fate::Crash => Err(gone(attempt, path)),
     }
 }
