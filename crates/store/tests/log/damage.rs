@@ -205,6 +205,8 @@ fn a_mark_of_another_history_is_refused() {
     let wrong = Mark { checksum: 1, ..marks[20] };
     for known in [
         Known { from: Some(wrong), durable: None },
+        // Nothing follows the last frame that would not follow from a wrong mark either.
+        Known { from: Some(Mark { checksum: 1, ..marks[FRAMES as usize - 1] }), durable: None },
         Known { from: None, durable: Some(wrong) },
         Known { from: Some(Mark { frame_position: 1 << 40, ..marks[20] }), durable: None },
         Known { from: Some(Mark { next_event: 1, ..marks[20] }), durable: None },

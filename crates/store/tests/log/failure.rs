@@ -132,7 +132,8 @@ fn a_recovery_that_fails_can_be_tried_again() {
 fn a_panic_on_the_writers_thread_poisons_the_log() {
     let (_, mut log) = fresh();
     let events = FrameEvents { first_event: FIRST_EVENT, ..FrameEvents::default() };
-    log.append(vec![1], events, Box::new(|_| panic!("this panic belongs to the test"))).unwrap();
+    // This call may return before the panic or after it.
+    let _ = log.append(vec![1], events, Box::new(|_| panic!("this panic belongs to the test")));
     let answers = Answers::default();
     let refused = std::iter::repeat_with(|| {
         let answers = answers.clone();
