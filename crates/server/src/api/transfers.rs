@@ -164,7 +164,11 @@ fn unknown(pointer: &str) -> Problem {
                     description = "`true`, if the key already stood for this answer"),
             )),
     ),
-    extensions(("x-problems" = json!(["invalid-amount", "not-account-owner", "version-mismatch", "idempotency-key-reused", "not-found", "insufficient-funds", "same-account", "currency-mismatch", "account-frozen", "account-closed", "balance-overflow"]))),
+    extensions(("x-problems" = json!([
+        "invalid-amount", "not-account-owner", "version-mismatch", "idempotency-key-reused",
+        "not-found", "insufficient-funds", "same-account", "currency-mismatch", "account-frozen",
+        "account-closed", "balance-overflow"
+    ]))),
 )]
 async fn transfer(
     State(app): State<AppState>,

@@ -49,7 +49,11 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
                     description = "`true`, if the key already stood for this answer"),
             )),
     ),
-    extensions(("x-problems" = json!(["invalid-amount", "not-account-owner", "version-mismatch", "idempotency-key-reused", "not-permitted", "insufficient-funds", "account-frozen", "account-closed", "balance-overflow"]))),
+    extensions(("x-problems" = json!([
+        "invalid-amount", "not-account-owner", "version-mismatch", "idempotency-key-reused",
+        "not-permitted", "insufficient-funds", "account-frozen", "account-closed",
+        "balance-overflow"
+    ]))),
 )]
 async fn withdraw(
     State(app): State<AppState>,

@@ -97,7 +97,9 @@ macro_rules! numbers {
             // Only digits: `+5` and `5.0` are no numbers here.
             let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
             match self.text.parse::<$type>() {
-                Ok(number) if digits => visitor.$visit(number).map_err(|error: Failed| error.at(self.name)),
+                Ok(number) if digits => {
+                    visitor.$visit(number).map_err(|error: Failed| error.at(self.name))
+                }
                 _ => Err(Failed(
                     Some(self.name),
                     "invalid value: text, expected a whole number".to_owned(),

@@ -23,7 +23,7 @@ async fn metrics_count_requests_by_route_and_not_by_path() {
     assert_eq!(metrics.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     for line in [
         "tongjang_http_requests_total{route=\"/v1/users\",method=\"POST\",status=\"201\"} 1",
-        "tongjang_http_requests_total{route=\"/v1/api-keys/{id}\",method=\"DELETE\",status=\"404\"} 1",
+        r#"tongjang_http_requests_total{route="/v1/api-keys/{id}",method="DELETE",status="404"} 1"#,
         "tongjang_http_requests_total{route=\"other\",method=\"GET\",status=\"404\"} 1",
         "tongjang_http_request_seconds_count{route=\"/v1/users\"} 1",
         "tongjang_rejections_total{code=\"insufficient-funds\"} 0",
@@ -83,8 +83,8 @@ async fn every_problem_has_a_page_in_both_languages() {
 fn the_table_of_errors_is_that_of_the_code() {
     let mut table = String::from(
         "# Errors\n\nEvery answer that is no success is a problem (RFC 9457) with one of these \
-         codes. The server answers a page about each under `/problems/<code>`, in English and \
-         Korean. This table is made from the code by a test.\n\n\
+         codes. The server\nanswers a page about each under `/problems/<code>`, in English and \
+         Korean. This table is made from\nthe code by a test.\n\n\
          | status | code | title | 제목 | what it means |\n| --- | --- | --- | --- | --- |\n",
     );
     for code in Code::ALL {
