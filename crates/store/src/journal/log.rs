@@ -1,6 +1,6 @@
 //! The log: frames of opaque bytes, each durable before the next is written.
 //!
-//! The teller's thread builds a frame and hands it over; the [writer](super::writer) writes and
+//! The teller's thread builds a frame and hands it over; the [`writer`] writes and
 //! syncs it meanwhile the next is built; [`LogReader`]s read what is durable.
 
 use std::io::IoSlice;
