@@ -288,7 +288,7 @@ fn a_settlement_account_is_neither_opened_by_itself_nor_frozen() {
     assert_eq!(fault(&ledger.events), What::StatusNotAllowed(Status::Frozen));
 
     let Event::Opened(opening) = &mut ledger.events[1] else { panic!("an opening") };
-    Arc::make_mut(&mut opening.account).owner = crate::UserId::LEDGER;
+    Arc::make_mut(&mut opening.account).owner = UserId::LEDGER;
     assert_eq!(fault(&ledger.events), What::Opening);
 }
 
