@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 pub use keys::{ApiKey, NewKey};
+pub use labels::labels_in;
 pub use users::{NewUser, User, Username};
 
 use crate::cursor::CursorKey;

@@ -1,3 +1,7 @@
-//! The program. All it does is in the library.
+//! The program. All that it does is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tongjang_server::cli::main()
+}

@@ -162,7 +162,7 @@ impl Server {
 }
 
 /// Makes the folder, for its owner's eyes only.
-fn make_data_directory(path: &Path) -> Result<(), StartError> {
+pub(crate) fn make_data_directory(path: &Path) -> Result<(), StartError> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

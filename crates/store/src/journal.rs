@@ -148,6 +148,28 @@ impl Journal {
         Ok((journal, reader, Opening { snapshot, unusable, recovered, accounts }))
     }
 
+    /// Opens the ledger only to look at it, without its lock and without changing anything, also
+    /// while a server has it: what is seen is what was durable when it was opened.
+    ///
+    /// # Errors
+    /// If there is no ledger, it is damaged, or the disk fails.
+    pub fn open_to_read(config: &JournalConfig) -> Result<JournalReader, StoreError> {
+        let segments = config.segments();
+        let (ledger_id, layout) = identity(&*config.disk, &segments)?;
+        let Loading { mut replay, known, next_event, .. } = Loading::begin(config, ledger_id)?;
+        let each = |frame: FrameInfo, body: &[u8]| {
+            let (path, offset) = layout.place(&segments, frame.body_position);
+            replay.frame(&path, offset, frame.body_position, body, |_| Ok(()))
+        };
+        let (log, recovered) = Log::read_only(config.disk.clone(), &segments, known, each)?;
+        check_complete(&replay, next_event, layout.place(&segments, recovered.end.position))?;
+        let register = replay.register();
+        let start = replay.finish();
+        let end = log.durable_end();
+        let view = Arc::new(View::new(register, start.seats.into_iter(), start.marks, end));
+        Ok(JournalReader { view, log, poison: poison::Poison::default() })
+    }
+
     /// How many bytes of the journal are used, the frame that is being filled not counted.
     pub fn length(&self) -> u64 {
         self.log.next_body_position()

@@ -5,11 +5,12 @@
 //! that is what a label is found by.
 
 use std::collections::HashMap;
+use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use tongjang_core::{AccountId, UserId};
 
-use super::{Attempt, Directory, DirectoryError};
+use super::{Attempt, Directory, DirectoryError, FILE};
 use crate::problem::Problem;
 
 impl Directory {
@@ -41,18 +42,6 @@ impl Directory {
         self.read(move |connection| find(connection, owner, &accounts)).await
     }
 
-    /// The same for the command line, which has no async threads.
-    ///
-    /// # Errors
-    /// If SQLite refuses.
-    pub fn labels_blocking(
-        &self,
-        owner: UserId,
-        accounts: &[AccountId],
-    ) -> Result<HashMap<AccountId, String>, DirectoryError> {
-        find(&self.0.reader.lock(), owner, accounts)
-    }
-
     /// Has `owner` call by this name the account whose id ends in `nonce`; `None` takes its name
     /// away.
     ///
@@ -81,6 +70,25 @@ impl Directory {
         })
         .await
     }
+}
+
+/// What these accounts are called by their owners, out of the directory in `data`, which is not
+/// changed: for the command line, which has no async threads.
+///
+/// # Errors
+/// If SQLite refuses.
+pub fn labels_in(
+    data: &Path,
+    accounts: &[(UserId, AccountId)],
+) -> Result<HashMap<AccountId, String>, DirectoryError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(data.join(FILE), flags);
+    let connection = connection.attempt("open the directory")?;
+    let mut labels = HashMap::new();
+    for (owner, account) in accounts {
+        labels.extend(find(&connection, *owner, &[*account])?);
+    }
+    Ok(labels)
 }
 
 fn find(

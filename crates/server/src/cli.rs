@@ -1,0 +1,135 @@
+//! The command line: a file a command. Without a command it serves.
+
+mod history;
+mod list;
+mod serve;
+mod table;
+mod user;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use tongjang_store::journal::{Journal, JournalConfig};
+
+use crate::ledger::LedgerReader;
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TONGJANG_COMMIT"), ")");
+
+/// Accounts whose balance and history cannot disagree
+#[derive(Debug, Parser)]
+#[command(name = "tongjang", version = VERSION, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server; the same as without a command
+    Serve(Box<serve::ServeArgs>),
+    /// Read the whole ledger and check every figure in it
+    Verify(DataArg),
+    /// Users of the server
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Accounts
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Show what was booked on an account
+    History(history::HistoryArgs),
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Take a user in; the password is asked for, read from standard input, or made up
+    Add(user::AddArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountCommand {
+    /// List the accounts
+    List(list::ListArgs),
+}
+
+/// Where the ledger is.
+#[derive(Debug, Args)]
+struct DataArg {
+    /// The folder that keeps everything
+    #[arg(long, env = "TONGJANG_DATA", value_name = "DIR", default_value = "./tongjang-data")]
+    data: PathBuf,
+}
+
+impl DataArg {
+    /// The ledger, only to look at; a server may be running.
+    fn reader(&self) -> anyhow::Result<LedgerReader> {
+        // Only a new ledger takes an id, and reading makes none.
+        Ok(Journal::open_to_read(&JournalConfig::new(&self.data, [0; 16]))?)
+    }
+}
+
+/// Does what the command line says, and tells the process's exit code.
+pub fn main() -> ExitCode {
+    let Cli { command, serve } = Cli::parse();
+    let done = match command.unwrap_or(Command::Serve(Box::new(serve))) {
+        Command::Serve(args) => serve::serve(*args),
+        Command::Verify(args) => verify::verify(&args),
+        Command::User(UserCommand::Add(args)) => user::add(&args),
+        Command::Account(AccountCommand::List(args)) => list::list(&args),
+        Command::History(args) => history::history(&args),
+        Command::Completions { shell } => {
+            let mut completions = Vec::new();
+            let name = "tongjang";
+            clap_complete::generate(shell, &mut Cli::command(), name, &mut completions);
+            print(&String::from_utf8_lossy(&completions))
+        }
+        Command::Openapi => openapi(),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("tongjang: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn openapi() -> anyhow::Result<ExitCode> {
+    print(&(crate::api::document().to_pretty_json()? + "\n"))
+}
+
+/// Writes to standard output. Whoever reads it may stop when he has seen enough, as `head` does.
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    use std::io::{ErrorKind, Write};
+
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_it_serves() {
+        let parsed = Cli::try_parse_from(["tongjang", "--listen", "127.0.0.1:0"]).unwrap();
+        assert!(parsed.command.is_none());
+        assert_eq!(parsed.serve.config.listen.port(), 0);
+        assert!(Cli::try_parse_from(["tongjang", "serve", "--listen", "nowhere"]).is_err());
+        assert!(Cli::try_parse_from(["tongjang", "--time-zone", "Asia/Nowhere"]).is_err());
+    }
+}
