@@ -118,17 +118,20 @@ impl Edge {
                 Err(never) => match never {},
             }
         };
-        let mut answer = pin!(answer);
-        // A panic in a page is the end of that page only.
-        let guarded = poll_fn(|context| {
-            let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context)));
-            polled.unwrap_or_else(|_| Problem::new(Code::Internal).into_response().into())
-        });
-        match tokio::time::timeout(self.time_limit, guarded).await {
-            Ok(response) => response,
-            Err(_) => Problem::new(Code::StoreUnavailable).into_response(),
-        }
+        guarded(answer, self.time_limit).await
     }
+}
+
+/// Ends a page that panics or takes too long with a problem, and nothing but that page.
+async fn guarded(answer: impl Future<Output = Response>, time_limit: Duration) -> Response {
+    let mut answer = pin!(answer);
+    let caught = poll_fn(|context| {
+        // What a panic leaves behind is dropped right after it: nobody polls it again.
+        let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context)));
+        polled.unwrap_or_else(|_| Problem::new(Code::Internal).into_response().into())
+    });
+    let in_time = tokio::time::timeout(time_limit, caught).await;
+    in_time.unwrap_or_else(|_| Problem::new(Code::StoreUnavailable).into_response())
 }
 
 /// Writes the problem in the caller's language, and keeps what the router said along with it.
@@ -210,6 +213,18 @@ mod tests {
         assert_eq!(from("::1"), at("198.51.100.7"));
         assert_eq!(from("192.0.2.1"), at("192.0.2.1"));
         assert_eq!(client(&HeaderMap::new(), "127.0.0.1".parse().unwrap()), at("127.0.0.1"));
+    }
+
+    #[tokio::test]
+    async fn a_page_that_panics_or_never_ends_is_answered() {
+        let long = Duration::from_secs(60);
+        let panics = async { panic!("this is meant to be") };
+        assert_eq!(guarded(panics, long).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let never = std::future::pending();
+        let limited = guarded(never, Duration::from_millis(1)).await;
+        assert_eq!(limited.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let fine = async { StatusCode::OK.into_response() };
+        assert_eq!(guarded(fine, long).await.status(), StatusCode::OK);
     }
 
     #[test]

@@ -103,6 +103,7 @@ impl Ledger {
     /// # Errors
     /// 503, with the store's reason in the log.
     pub fn ready(&self) -> Result<(), Problem> {
+        self.teller.ready()?;
         self.reader.ready().map_err(|error| {
             Problem::from(error).detail(Text::fixed(
                 "The store does not take bookings; the log says why.",

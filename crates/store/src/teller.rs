@@ -1,7 +1,7 @@
 //! The teller: the one who writes. He takes whatever waits, decides it in order, has the batch
 //! made durable by one commit, and only then answers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread::JoinHandle;
 
@@ -60,6 +60,8 @@ pub struct Teller {
     queue: Sender<Order>,
     closing: Arc<AtomicBool>,
     batches: Arc<AtomicU64>,
+    /// Dies with the teller's thread.
+    alive: Weak<()>,
 }
 
 /// The teller's thread; [`close`](Self::close) ends the day.
@@ -84,12 +86,17 @@ impl Teller {
         let closing = Arc::new(AtomicBool::new(false));
         let batches = Arc::new(AtomicU64::new(0));
         let counter = batches.clone();
+        let life = Arc::new(());
+        let alive = Arc::downgrade(&life);
         let thread = std::thread::Builder::new()
             .name("teller".into())
-            .spawn(move || work(store, &orders, &stopped, limits, &counter))
+            .spawn(move || {
+                let _life = life;
+                work(store, &orders, &stopped, limits, &counter)
+            })
             .map_err(|source| StoreError::io("start a thread for", "the teller", source))?;
         let thread = TellerThread { closing: closing.clone(), stop, thread };
-        Ok((Self { queue, closing, batches }, thread))
+        Ok((Self { queue, closing, batches, alive }, thread))
     }
 
     /// Puts `request` into the queue. `reply` is called once with what came of it when that is
@@ -105,6 +112,17 @@ impl Teller {
             TrySendError::Full(_) => Refusal::Overloaded,
             TrySendError::Disconnected(_) => Refusal::Unavailable,
         })
+    }
+
+    /// Whether a request would be taken in, if there is room.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready(&self) -> Result<(), Refusal> {
+        if self.closing.load(SeqCst) {
+            return Err(Refusal::ShuttingDown);
+        }
+        if self.alive.strong_count() == 0 { Err(Refusal::Unavailable) } else { Ok(()) }
     }
 
     /// How many requests wait.

@@ -36,6 +36,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Runs the server.
 pub(super) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     start_log(args.log, args.log_format)?;
+    // A panic is a bug, wherever it is caught: it belongs into the log, with its place.
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug")));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(run(args.config));
     // A query that still runs changes nothing and is not waited for.

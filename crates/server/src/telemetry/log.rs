@@ -18,11 +18,13 @@ pub enum LogFormat {
 /// # Errors
 /// If it was started before.
 pub fn start_log(directives: EnvFilter, format: LogFormat) -> Result<(), TryInitError> {
+    use std::io::IsTerminal;
     use tracing_subscriber::util::SubscriberInitExt;
 
     let log = tracing_subscriber::fmt().with_env_filter(directives).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
     match format {
-        LogFormat::Text => log.with_target(false).finish().try_init(),
+        LogFormat::Text => log.with_ansi(colours).with_target(false).finish().try_init(),
         LogFormat::Json => log.json().flatten_event(true).finish().try_init(),
     }
 }

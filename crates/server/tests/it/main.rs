@@ -5,6 +5,7 @@
 mod accounts;
 mod app;
 mod bank;
+mod cli;
 mod edge;
 mod history;
 mod idempotency;
