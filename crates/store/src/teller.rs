@@ -1,8 +1,8 @@
 //! The teller: the one who writes. He takes whatever waits, decides it in order, has the batch
 //! made durable by one commit, and only then answers.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};

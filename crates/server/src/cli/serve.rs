@@ -112,13 +112,13 @@ fn at_once() -> ExitCode {
 
 fn greeting(address: SocketAddr, data: &Path) -> String {
     let data = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
+    let (version, data) = (super::VERSION, data.display());
+    let url = format!("http://{address}");
     format!(
-        "Tongjang {} listens on http://{address}\n\
-         data   {}\n\
-         docs   http://{address}/docs\n\
-         try    curl -s http://{address}/v1/users -H 'content-type: application/json' \\\n\
+        "Tongjang {version} listens on {url}\n\
+         data   {data}\n\
+         docs   {url}/docs\n\
+         try    curl -s {url}/v1/users -H 'content-type: application/json' \\\n\
          \x20           -d '{{\"username\": \"minji\", \"password\": \"correct horse battery\"}}'\n",
-        super::VERSION,
-        data.display(),
     )
 }
