@@ -6,6 +6,7 @@
 
 mod engine;
 mod history;
+mod http;
 
 mod lean_book;
 mod machine;
@@ -38,6 +39,11 @@ enum What {
     History(history::Args),
     /// Starts after a clean stop and after `kill -9`.
     Restart(restart::Args),
+    /// Deposits over HTTP, against POSTs that do nothing.
+    Http(http::Args),
+    /// Serves POSTs that do nothing; `http` starts this by itself.
+    #[command(hide = true)]
+    Noop,
     /// Fills a ledger and stays until it is killed; `restart` starts this by itself.
     #[command(hide = true)]
     Fill(restart::FillArgs),
@@ -46,13 +52,15 @@ enum What {
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     std::fs::create_dir_all(&args.dir)?;
-    if !matches!(args.what, What::Fill(_)) {
+    if !matches!(args.what, What::Fill(_) | What::Noop) {
         machine::describe(&args.dir)?;
     }
     match args.what {
         What::Engine(what) => engine::run(&args.dir, args.rounds, &what),
         What::History(what) => history::run(&args.dir, args.rounds, &what),
         What::Restart(what) => restart::run(&args.dir, args.rounds, &what),
+        What::Http(what) => http::run(&args.dir, args.rounds, &what),
+        What::Noop => http::noop(),
         What::Fill(what) => restart::fill(&what),
     }
 }
