@@ -1,5 +1,7 @@
 //! An account, and the list of one's own.
 
+#![expect(unused_qualifications, reason = "utoipa writes out the type of the parameters")]
+
 use axum::extract::State;
 use axum::http::header::{ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -111,6 +113,7 @@ fn bound(caller: &Caller) -> [Vec<u8>; 2] {
     operation_id = "accounts",
     tag = "accounts",
     security(("bearer" = [])),
+    params(AccountsParams),
     responses(
         (status = 200, description = "A page of accounts", body = Page<AccountView<'static>>),
     ),

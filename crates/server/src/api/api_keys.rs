@@ -98,6 +98,7 @@ impl From<ApiKey> for KeyBody {
 #[utoipa::path(
     post,
     path = "/v1/api-keys",
+    operation_id = "makeApiKey",
     tag = "identity",
     security(("bearer" = [])),
     request_body = NewKeyBody,
@@ -159,6 +160,7 @@ fn end(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
 #[utoipa::path(
     get,
     path = "/v1/api-keys",
+    operation_id = "apiKeys",
     tag = "identity",
     security(("bearer" = [])),
     responses((status = 200, description = "The keys, newest first", body = KeysBody))
@@ -173,6 +175,7 @@ async fn list(State(app): State<AppState>, caller: Caller) -> Result<Json<KeysBo
 #[utoipa::path(
     delete,
     path = "/v1/api-keys/{id}",
+    operation_id = "deleteApiKey",
     tag = "identity",
     security(("bearer" = [])),
     params(("id" = String, Path, description = "The key")),

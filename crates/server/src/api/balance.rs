@@ -1,5 +1,7 @@
 //! An account's balance at a time.
 
+#![expect(unused_qualifications, reason = "utoipa writes out the type of the parameters")]
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -66,6 +68,7 @@ pub struct BalanceView {
     params(
         ("id" = String, Path, description = "The account",
             example = "acc_01j9w3k0v8e2t6m5qzr7xh4ndp"),
+        BalanceParams,
     ),
     responses(
         (status = 200, description = "The balance", body = BalanceView),

@@ -32,6 +32,7 @@ const OK: Health = Health { status: "ok", version: env!("CARGO_PKG_VERSION") };
 #[utoipa::path(
     get,
     path = "/healthz",
+    operation_id = "alive",
     tag = "service",
     responses((status = 200, description = "It is alive", body = Health))
 )]
@@ -43,6 +44,7 @@ async fn alive() -> Json<Health> {
 #[utoipa::path(
     get,
     path = "/readyz",
+    operation_id = "ready",
     tag = "service",
     responses((status = 200, description = "It can commit", body = Health)),
     extensions(("x-problems" = json!(["store-unavailable", "shutting-down"])))
@@ -55,6 +57,7 @@ async fn ready(State(app): State<AppState>) -> Result<Json<Health>, Problem> {
 #[utoipa::path(
     get,
     path = "/metrics",
+    operation_id = "metrics",
     tag = "service",
     responses((status = 200, description = "Counters", content_type = "text/plain", body = String))
 )]

@@ -47,6 +47,7 @@ pub struct TokenBody {
 #[utoipa::path(
     post,
     path = "/v1/tokens",
+    operation_id = "logIn",
     tag = "identity",
     request_body = LoginBody,
     responses((status = 200, description = "A token", body = TokenBody)),

@@ -41,6 +41,7 @@ pub struct NewUserBody {
 #[utoipa::path(
     post,
     path = "/v1/users",
+    operation_id = "signUp",
     tag = "identity",
     request_body = NewUserBody,
     responses((status = 201, description = "The user", body = UserBody)),
