@@ -16,6 +16,7 @@ pub mod listing;
 pub mod me;
 pub mod opening;
 pub mod page;
+pub mod params;
 pub mod service;
 pub mod tokens;
 pub mod transactions;

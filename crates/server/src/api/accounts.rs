@@ -1,23 +1,20 @@
 //! An account, and the list of one's own.
 
-#![expect(unused_qualifications, reason = "utoipa writes out the type of the parameters")]
-
 use axum::extract::State;
 use axum::http::header::{ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use tongjang_core::{Account, AccountId};
 use tongjang_store::{Order, Reader as _};
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::booking::readable;
 use super::json;
-use super::listing::{ListOrder, limit};
+use super::listing::limit;
 use super::opening::{__path_open, open};
 use super::page::{DEFAULT_LIMIT, Page, Position};
+use super::params::{AccountsParams, SeenHeader};
 use super::view::AccountView;
 use crate::app::{App, AppState};
 use crate::auth::Caller;
@@ -40,21 +37,6 @@ pub(super) fn tagged(status: StatusCode, account: &Account, name: Option<&str>) 
 
 fn tag(account: &Account) -> HeaderValue {
     HeaderValue::try_from(IfMatch::tag(account.version())).expect("digits in quotes are ASCII")
-}
-
-/// Which page of one's own accounts.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct AccountsParams {
-    /// How many accounts a page has at most.
-    #[param(minimum = 1, maximum = 500, default = 50)]
-    limit: Option<u16>,
-    /// Newest first (`desc`) or oldest first (`asc`).
-    #[param(inline, default = "desc")]
-    order: Option<ListOrder>,
-    /// A `next_cursor` or `prev_cursor` of this listing, which carries the order and the limit.
-    cursor: Option<String>,
 }
 
 /// The caller's accounts, between two pages.
@@ -106,16 +88,19 @@ fn bound(caller: &Caller) -> [Vec<u8>; 2] {
     [b"accounts".to_vec(), caller.user.bits().to_be_bytes().to_vec()]
 }
 
+/// For the document, which cannot name a generic type.
+type AccountPage = Page<AccountView<'static>>;
+
 /// List one's own accounts
 #[utoipa::path(
     get,
     path = "/v1/accounts",
-    operation_id = "accounts",
+    operation_id = "listAccounts",
     tag = "accounts",
     security(("bearer" = [])),
     params(AccountsParams),
     responses(
-        (status = 200, description = "A page of accounts", body = Page<AccountView<'static>>),
+        (status = 200, description = "A page of accounts", body = AccountPage),
     ),
     extensions(("x-problems" = json!(["invalid-cursor"]))),
 )]
@@ -152,15 +137,13 @@ async fn list(
 #[utoipa::path(
     get,
     path = "/v1/accounts/{id}",
-    operation_id = "account",
+    operation_id = "getAccount",
     tag = "accounts",
     security(("bearer" = [])),
     params(
         ("id" = String, Path, description = "The account",
             example = "acc_01j9w3k0v8e2t6m5qzr7xh4ndp"),
-        ("If-None-Match" = Option<String>, Header,
-            description = "Answer 304 without a body if the account's `ETag` is still this one",
-            example = "\"4\""),
+        SeenHeader,
     ),
     responses(
         (status = 200, description = "The account", body = AccountView<'static>,

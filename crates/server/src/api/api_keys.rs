@@ -34,6 +34,7 @@ pub enum Scope {
 /// A key to be.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "shop backend", "scopes": ["read"]}))]
 pub struct NewKeyBody {
     /// What to call it, at most 100 characters.
     #[schema(example = "shop backend", max_length = 100)]
@@ -160,7 +161,7 @@ fn end(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
 #[utoipa::path(
     get,
     path = "/v1/api-keys",
-    operation_id = "apiKeys",
+    operation_id = "listApiKeys",
     tag = "identity",
     security(("bearer" = [])),
     responses((status = 200, description = "The keys, newest first", body = KeysBody))

@@ -1,20 +1,19 @@
 //! An account's balance at a time.
 
-#![expect(unused_qualifications, reason = "utoipa writes out the type of the parameters")]
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tongjang_core::{AccountId, Balance, EntryNumber};
 use tongjang_store::Reader as _;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::booking::readable;
 use super::json;
 use super::listing::zone_or;
+use super::params::BalanceParams;
 use crate::app::AppState;
 use crate::auth::Caller;
 use crate::extract::{Path, Query};
@@ -25,20 +24,6 @@ use crate::when::{Utc, When};
 /// The calls of this file.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(balance))
-}
-
-/// When to look at a balance.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct BalanceParams {
-    /// The time: an RFC 3339 time with an offset, whose `+` is written `%2B`, or a date, which
-    /// means the end of that day. Now, if left out.
-    #[param(example = "2026-11-22")]
-    at: Option<String>,
-    /// The IANA time zone in which a date is read, instead of the ledger's.
-    #[param(example = "Asia/Seoul")]
-    tz: Option<String>,
 }
 
 /// An account's balance at a time.
@@ -62,7 +47,7 @@ pub struct BalanceView {
 #[utoipa::path(
     get,
     path = "/v1/accounts/{id}/balance",
-    operation_id = "balance",
+    operation_id = "getBalance",
     tag = "accounts",
     security(("bearer" = [])),
     params(

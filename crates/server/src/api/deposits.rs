@@ -7,6 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::booking::{Movement, book, teller_of};
+use super::params::BookingHeaders;
 use super::view::TransactionView;
 use crate::app::AppState;
 use crate::auth::Caller;
@@ -32,13 +33,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
     params(
         ("id" = String, Path, description = "The account to credit",
             example = "acc_01j9w3k0v8e2t6m5qzr7xh4ndp"),
-        ("Idempotency-Key" = Option<String>, Header, max_length = 257,
-            description = "1 to 255 visible ASCII characters, bare or in double quotes, that \
-                name this request among all of the caller's",
-            example = "5f3c1c1e-2f4b-4a5e-9c1d-7d2f6f1b8a90"),
-        ("If-Match" = Option<String>, Header,
-            description = "Book only if the account's `ETag` is still this one",
-            example = "\"4\""),
+        BookingHeaders,
     ),
     request_body = Movement,
     responses(

@@ -12,8 +12,9 @@ use utoipa_axum::routes;
 
 use super::booking::{counterparties, parties, readable};
 use super::json;
-use super::listing::{Bound, FilterParams, ListingParams};
+use super::listing::Bound;
 use super::page::Page;
+use super::params::{FilterParams, ListingParams};
 use super::view::EntryView;
 use crate::app::AppState;
 use crate::auth::Caller;
@@ -28,6 +29,9 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(entries)).routes(routes!(summary))
 }
 
+/// For the document, which cannot name a generic type.
+type EntryPage = Page<EntryView<'static>>;
+
 /// List an account's entries
 ///
 /// The passbook, newest first unless `order=asc`. All filters may be combined. `from` and `to` are
@@ -37,7 +41,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 #[utoipa::path(
     get,
     path = "/v1/accounts/{id}/entries",
-    operation_id = "entries",
+    operation_id = "listEntries",
     tag = "history",
     security(("bearer" = [])),
     params(
@@ -46,7 +50,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         ListingParams,
     ),
     responses(
-        (status = 200, description = "A page of entries", body = Page<EntryView<'static>>),
+        (status = 200, description = "A page of entries", body = EntryPage),
     ),
     extensions(("x-problems" = json!(["invalid-amount", "invalid-cursor", "not-account-owner"]))),
 )]
@@ -112,7 +116,7 @@ pub struct SummaryView {
 #[utoipa::path(
     get,
     path = "/v1/accounts/{id}/entries/summary",
-    operation_id = "summary",
+    operation_id = "summarizeEntries",
     tag = "history",
     security(("bearer" = [])),
     params(

@@ -21,6 +21,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 
 /// The whole ledger.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Ledger)]
 pub struct LedgerView {
     /// A row a currency, in the order of their codes.
     #[schema(inline)]
@@ -75,7 +76,7 @@ impl From<LedgerTotals> for CurrencyTotals {
 #[utoipa::path(
     get,
     path = "/v1/ledger",
-    operation_id = "ledger",
+    operation_id = "getLedger",
     tag = "money",
     security(("bearer" = [])),
     responses(

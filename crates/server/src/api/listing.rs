@@ -1,109 +1,16 @@
 //! A listing of entries: the filters of a request, resolved once and carried by its cursors.
 
 use jiff::tz::TimeZone;
-use serde::Deserialize;
 use tongjang_core::{AccountId, Amount, EntryNumber, Memo, Timestamp, UserId};
 use tongjang_store::{EntryFilter, Order};
-use utoipa::{IntoParams, ToSchema};
 
 use super::page::{DEFAULT_LIMIT, MAX_LIMIT, Position};
+use super::params::{FilterParams, ListingParams};
 use super::view::{Direction, Kind};
 use crate::cursor::{CursorKey, NotACursor, Scanner, Writer};
 use crate::extract::{AmountField, nfc};
 use crate::problem::{Code, Problem, Text};
 use crate::when::{self, TimeError, When};
-
-/// Which way a list goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ListOrder {
-    /// Oldest first.
-    Asc,
-    /// Newest first.
-    Desc,
-}
-
-impl From<ListOrder> for Order {
-    fn from(order: ListOrder) -> Self {
-        match order {
-            ListOrder::Asc => Self::Asc,
-            ListOrder::Desc => Self::Desc,
-        }
-    }
-}
-
-/// Which entries are meant, as a query spells it.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct FilterParams {
-    /// Booked at this time or later: a date (`2026-11-22`, from the start of that day) or an
-    /// RFC 3339 time with an offset, whose `+` is written `%2B`.
-    #[param(example = "2026-11-01")]
-    pub from: Option<String>,
-    /// Booked before this time; a date means up to the END of that day.
-    #[param(example = "2026-11-30")]
-    pub to: Option<String>,
-    /// The IANA time zone in which dates are read, instead of the ledger's.
-    #[param(example = "Asia/Seoul")]
-    pub tz: Option<String>,
-    /// Only money in (`credit`) or out (`debit`).
-    #[param(inline)]
-    pub direction: Option<Direction>,
-    /// Only transactions of this kind.
-    #[param(inline)]
-    pub kind: Option<Kind>,
-    /// At least this much, in minor units, from 1 to 2^96.
-    #[param(value_type = Option<i128>, format = "int128", minimum = 1, example = 1)]
-    pub min_amount: Option<String>,
-    /// At most this much, in minor units, from 1 to 2^96.
-    #[param(value_type = Option<i128>, format = "int128", minimum = 1, example = 1000000)]
-    pub max_amount: Option<String>,
-    /// The memo contains this text, upper and lower case aside.
-    #[param(min_length = 1, max_length = 140, example = "점심")]
-    pub memo: Option<String>,
-}
-
-/// A page of which entries, as a query spells it.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ListingParams {
-    /// Booked at this time or later: a date (`2026-11-22`, from the start of that day) or an
-    /// RFC 3339 time with an offset, whose `+` is written `%2B`.
-    #[param(example = "2026-11-01")]
-    pub from: Option<String>,
-    /// Booked before this time; a date means up to the END of that day.
-    #[param(example = "2026-11-30")]
-    pub to: Option<String>,
-    /// The IANA time zone in which dates are read, instead of the ledger's.
-    #[param(example = "Asia/Seoul")]
-    pub tz: Option<String>,
-    /// Only money in (`credit`) or out (`debit`).
-    #[param(inline)]
-    pub direction: Option<Direction>,
-    /// Only transactions of this kind.
-    #[param(inline)]
-    pub kind: Option<Kind>,
-    /// At least this much, in minor units, from 1 to 2^96.
-    #[param(value_type = Option<i128>, format = "int128", minimum = 1, example = 1)]
-    pub min_amount: Option<String>,
-    /// At most this much, in minor units, from 1 to 2^96.
-    #[param(value_type = Option<i128>, format = "int128", minimum = 1, example = 1000000)]
-    pub max_amount: Option<String>,
-    /// The memo contains this text, upper and lower case aside.
-    #[param(min_length = 1, max_length = 140, example = "점심")]
-    pub memo: Option<String>,
-    /// How many rows a page has at most.
-    #[param(minimum = 1, maximum = 500, default = 50)]
-    pub limit: Option<u16>,
-    /// Newest first (`desc`) or oldest first (`asc`).
-    #[param(inline, default = "desc")]
-    pub order: Option<ListOrder>,
-    /// A `next_cursor` or `prev_cursor` of this listing. It carries the filters, the order and
-    /// the limit: they may be left out, and filters and order may be repeated but not changed.
-    pub cursor: Option<String>,
-}
 
 /// What the filters of a request came to. A member is `None` where nothing was asked.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -366,6 +273,7 @@ fn searched(text: &str) -> Result<String, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::params::ListOrder;
 
     const BOUND: Bound = Bound { caller: UserId::from_bits(1), account: AccountId::from_bits(2) };
 

@@ -47,7 +47,7 @@ impl From<User> for UserBody {
 #[utoipa::path(
     get,
     path = "/v1/me",
-    operation_id = "me",
+    operation_id = "getMe",
     tag = "identity",
     security(("bearer" = [])),
     responses((status = 200, description = "The caller", body = UserBody)),

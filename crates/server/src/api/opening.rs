@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::accounts::tagged;
 use super::booking::location;
+use super::params::KeyHeader;
 use super::view::AccountView;
 use crate::app::{App, AppState};
 use crate::auth::Caller;
@@ -55,12 +56,7 @@ pub struct OpenAccount {
     operation_id = "openAccount",
     tag = "accounts",
     security(("bearer" = [])),
-    params(
-        ("Idempotency-Key" = Option<String>, Header, max_length = 257,
-            description = "1 to 255 visible ASCII characters, bare or in double quotes, that \
-                name this request among all of the caller's",
-            example = "5f3c1c1e-2f4b-4a5e-9c1d-7d2f6f1b8a90"),
-    ),
+    params(KeyHeader),
     request_body = OpenAccount,
     responses(
         (status = 201, description = "Opened, and durable", body = AccountView<'static>,

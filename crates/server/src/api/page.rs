@@ -4,10 +4,14 @@
 //! pages between its start and where it stands never change: the start is the first row that the
 //! first page showed, and no `prev` goes beyond it.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use tongjang_core::{AccountId, EntryNumber};
 use tongjang_store::Order;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::cursor::{NotACursor, Scanner, Writer};
 
@@ -18,18 +22,56 @@ pub(crate) const DEFAULT_LIMIT: u16 = 50;
 pub(crate) const MAX_LIMIT: u16 = 500;
 
 /// A page of a listing.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 pub struct Page<T> {
     /// The rows, in the order asked for.
     pub data: Vec<T>,
-    /// The cursor of the page after this one, or null if there is none. A page may be short or
-    /// even empty and still have one, when a filter had to look at many rows.
-    #[schema(required, value_type = Option<String>)]
+    /// The cursor of the page after this one, or null if there is none.
     pub next_cursor: Option<String>,
-    /// The cursor of the page before this one in the same order, or null if there is none. It
-    /// never leads to rows that are newer than the first page of the listing.
-    #[schema(required, value_type = Option<String>)]
+    /// The cursor of the page before this one in the same order, or null if there is none.
     pub prev_cursor: Option<String>,
+}
+
+// By hand, since the derived schema of a generic type repeats that of its rows.
+impl<T: ToSchema> PartialSchema for Page<T> {
+    fn schema() -> RefOr<Schema> {
+        let rows = ArrayBuilder::new()
+            .items(Ref::from_schema_name(T::name()))
+            .description(Some("The rows, in the order asked for."));
+        let cursor = |about: &str| {
+            ObjectBuilder::new()
+                .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+                .description(Some(about))
+        };
+        let next = cursor(
+            "The cursor of the page after this one, or null if there is none. A page may be short \
+             or even empty and still have one, when a filter had to look at many rows.",
+        );
+        let prev = cursor(
+            "The cursor of the page before this one in the same order, or null if there is none. \
+             It never leads to rows that are newer than the first page of the listing.",
+        );
+        ObjectBuilder::new()
+            .description(Some("A page of a listing."))
+            .property("data", rows)
+            .property("next_cursor", next)
+            .property("prev_cursor", prev)
+            .required("data")
+            .required("next_cursor")
+            .required("prev_cursor")
+            .into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Page<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}Page", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
 }
 
 /// What rows are ordered by, and where a page may begin.

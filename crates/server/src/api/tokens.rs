@@ -27,7 +27,7 @@ pub struct LoginBody {
     #[schema(example = "minji")]
     username: String,
     /// The password.
-    #[schema(value_type = String, format = Password)]
+    #[schema(value_type = String, format = Password, example = "correct horse battery")]
     password: Password,
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 #[utoipa::path(
     get,
     path = "/v1/transactions/{id}",
-    operation_id = "transaction",
+    operation_id = "getTransaction",
     tag = "money",
     security(("bearer" = [])),
     params(

@@ -14,6 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::booking::{book, owned};
+use super::params::BookingHeaders;
 use super::view::TransactionView;
 use crate::app::{App, AppState};
 use crate::auth::Caller;
@@ -146,15 +147,7 @@ fn unknown(pointer: &str) -> Problem {
     operation_id = "transfer",
     tag = "money",
     security(("bearer" = [])),
-    params(
-        ("Idempotency-Key" = Option<String>, Header, max_length = 257,
-            description = "1 to 255 visible ASCII characters, bare or in double quotes, that \
-                name this request among all of the caller's",
-            example = "5f3c1c1e-2f4b-4a5e-9c1d-7d2f6f1b8a90"),
-        ("If-Match" = Option<String>, Header,
-            description = "Book only if the paying account's `ETag` is still this one",
-            example = "\"4\""),
-    ),
+    params(BookingHeaders),
     request_body = Transfer,
     responses(
         (status = 201, description = "Booked, and durable", body = TransactionView<'static>,

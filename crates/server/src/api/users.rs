@@ -30,7 +30,13 @@ pub struct NewUserBody {
     #[schema(example = "minji", min_length = 3, max_length = 64)]
     username: String,
     /// 8 to 200 characters.
-    #[schema(value_type = String, format = Password, min_length = 8, max_length = 200)]
+    #[schema(
+        value_type = String,
+        format = Password,
+        example = "correct horse battery",
+        min_length = 8,
+        max_length = 200
+    )]
     password: Password,
     /// What to call the user, at most 100 characters.
     #[schema(example = "김민지", max_length = 100)]

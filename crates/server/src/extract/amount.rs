@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tongjang_core::Amount;
-use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -123,7 +123,10 @@ impl PartialSchema for AmountField {
                  from 1 to 2^96 = 79228162514264337593543950336. No fraction, no exponent, no \
                  text.",
             ))
+            .format(Some(SchemaFormat::Custom("int128".into())))
             .minimum(Some(1))
+            // The document's builder takes no larger integer; this is 2^96 to the last bit.
+            .maximum(Some(79_228_162_514_264_337_593_543_950_336.0))
             .examples([serde_json::json!(10_000)])
             .into()
     }

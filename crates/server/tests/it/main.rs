@@ -2,16 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly, its helpers too")]
 
-mod access;
 mod accounts;
 mod app;
+mod authorization;
 mod bank;
 mod cli;
 mod edge;
+mod errors;
 mod history;
 mod idempotency;
 mod identity;
 mod keys;
 mod money;
+mod openapi;
 mod pages;
 mod scripts;
