@@ -48,7 +48,7 @@ impl fmt::Display for Fault {
 
 type Rule = fn(&[Source]) -> Vec<Fault>;
 
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 18] = [
     text::long_lines,
     text::blanks,
     text::leftovers,
@@ -60,11 +60,13 @@ const RULES: [Rule; 16] = [
     layout::dead_files,
     imports::dependencies,
     imports::members,
+    imports::unused,
     imports::forbidden_words,
     pages::links,
     pages::twin_readmes,
     pages::decisions,
     pages::map,
+    pages::libraries,
 ];
 
 pub(crate) fn step(root: &Path) -> Result<Done> {

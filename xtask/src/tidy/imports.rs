@@ -94,6 +94,33 @@ pub(super) fn members(sources: &[Source]) -> Vec<Fault> {
     faults
 }
 
+/// A dependency that no file of its crate names is not needed.
+pub(super) fn unused(sources: &[Source]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for manifest in sources {
+        let Some(folder) = manifest.path.strip_suffix("Cargo.toml").filter(|f| !f.is_empty())
+        else {
+            continue;
+        };
+        let named = |library: &str| {
+            let mut files = sources.iter().filter(|s| s.is_rust() && s.path.starts_with(folder));
+            files.any(|file| file.text.lines().any(|line| has_word(line, library)))
+        };
+        let mut inside = false;
+        for (number, line) in manifest.lines() {
+            if line.starts_with('[') {
+                inside = line.ends_with("dependencies]");
+            }
+            let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            let library = line.contains('=').then(|| name.replace('-', "_"));
+            if let Some(library) = library.filter(|library| inside && !named(library)) {
+                faults.push(Fault::new(manifest, number, format!("`{library}` is never named")));
+            }
+        }
+    }
+    faults
+}
+
 /// Words that may not stand in the code of some files.
 struct Forbidden {
     /// The files: what their path begins with.
@@ -250,6 +277,18 @@ mod tests {
         assert_eq!(found(&format!("[dev-dependencies]\na.workspace = true\n\n{lints}")), 0);
         assert_eq!(found(&format!("[dependencies]\na = \"1\"\n\n{lints}")), 1);
         assert_eq!(found("[dependencies]\na.workspace = true\n"), 1);
+    }
+
+    #[test]
+    fn a_dependency_that_is_never_named_is_found() {
+        let tree = |code: &str| {
+            let manifest =
+                "[dependencies]\nhyper-util.workspace = true\n\n[lints]\nworkspace = true\n";
+            let manifest = sample("crates/a/Cargo.toml", manifest);
+            unused(&[manifest, sample("crates/a/src/lib.rs", code)]).len()
+        };
+        assert_eq!(tree("use hyper_util::rt::TokioIo;\n"), 0);
+        assert_eq!(tree("use hyper::Request;\n"), 1);
     }
 
     #[test]

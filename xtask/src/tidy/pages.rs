@@ -150,6 +150,38 @@ pub(super) fn map(sources: &[Source]) -> Vec<Fault> {
     faults
 }
 
+/// Each dependency of the workspace is named, with its reason, in the decision on libraries.
+pub(super) fn libraries(sources: &[Source]) -> Vec<Fault> {
+    let page = |path: &str| sources.iter().find(|source| source.path == path);
+    let page_path = "docs/decisions/0007-libraries.md";
+    let (Some(manifest), Some(reasons)) = (page("Cargo.toml"), page(page_path)) else {
+        return Vec::new();
+    };
+    let mut faults = Vec::new();
+    let mut inside = false;
+    for (number, line) in manifest.lines() {
+        if line.starts_with('[') {
+            inside = line == "[workspace.dependencies]";
+        }
+        let name = line.split([' ', '.']).next().unwrap_or_default();
+        let named = line.starts_with(|letter: char| letter.is_ascii_lowercase());
+        if inside
+            && named
+            && !name.starts_with("tongjang-")
+            && !reasons.text.lines().any(|line| names(line, name))
+        {
+            faults.push(Fault::new(manifest, number, format!("`{name}` is not in {page_path}")));
+        }
+    }
+    faults
+}
+
+/// Whether `line` names the library, and not only one whose name begins with its name.
+fn names(line: &str, library: &str) -> bool {
+    line.split(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '-' | '_')))
+        .any(|word| word == library)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::sample;
@@ -189,6 +221,17 @@ mod tests {
         };
         assert_eq!(tree("| `desk`, `desk/` | where it is written |\n"), 0);
         assert_eq!(tree("| `desktop` | |\n"), 1);
+    }
+
+    #[test]
+    fn a_library_without_its_reason_is_found() {
+        let tree = |page: &str| {
+            let manifest = "[workspace.dependencies]\nserde = \"1\"\n\n[workspace.lints]\na = 1\n";
+            let page = sample("docs/decisions/0007-libraries.md", page);
+            libraries(&[sample("Cargo.toml", manifest), page]).len()
+        };
+        assert_eq!(tree("| JSON | serde, serde_json |\n"), 0);
+        assert_eq!(tree("| JSON | serde_json |\n"), 1);
     }
 
     #[test]
