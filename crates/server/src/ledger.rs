@@ -1,23 +1,18 @@
 //! The way from a handler to the ledger: commands go to the teller, queries to the reader.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, oneshot};
 use tongjang_core::Request;
-use tongjang_store::journal::{Journal, JournalConfig, JournalReader, Opening};
+use tongjang_store::journal::JournalReader;
 use tongjang_store::{Answer, Reader as _, StoreError, Teller};
 
-use crate::app::Random;
 use crate::problem::{Code, Problem, Text};
 use crate::telemetry::Telemetry;
 
 /// The reader of the store that this server runs on.
 pub type LedgerReader = JournalReader;
-
-/// The store that this server runs on.
-pub type LedgerStore = Journal;
 
 /// How many queries may read from the disk at once; more of them wait.
 const QUERIES: usize = 64;
@@ -117,19 +112,4 @@ impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ledger").field("waiting", &self.waiting()).finish_non_exhaustive()
     }
-}
-
-/// Opens the ledger in `data`: the teller's side, the side of the queries, and what was found. A
-/// new ledger gets segments of `segment_bytes`.
-///
-/// # Errors
-/// What the store failed at.
-pub fn open(
-    data: &Path,
-    segment_bytes: u64,
-    random: &Random,
-) -> Result<(LedgerStore, LedgerReader, Opening), StoreError> {
-    let mut config = JournalConfig::new(data, random.bytes());
-    config.log.segment_bytes = segment_bytes;
-    Journal::open(config)
 }

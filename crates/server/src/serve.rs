@@ -16,8 +16,9 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tongjang_store::journal::Opening;
+use tongjang_store::disk::{Disk, RealDisk};
 use tongjang_store::journal::log::LogConfig;
+use tongjang_store::journal::{Journal, JournalConfig, Opening};
 use tongjang_store::{StoreError, Teller, TellerLimits, TellerThread};
 
 use crate::app::{App, AppState, Clock, Random};
@@ -25,20 +26,24 @@ use crate::auth::Auth;
 use crate::config::Config;
 use crate::directory::{Directory, DirectoryError};
 use crate::edge::Edge;
-use crate::ledger::{self, Ledger};
+use crate::ledger::Ledger;
 use crate::telemetry::Telemetry;
 
 /// How long a caller may take, and a stop; and how a new journal is laid out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// For the header of a request, and for a connection without any.
+    /// For the header of a connection's first request.
     pub header: Duration,
+    /// For a connection to be idle, and for the header of its next request to arrive.
+    pub idle: Duration,
     /// For a whole request, from its header to that of its answer.
     pub request: Duration,
     /// For the requests in flight when the server stops.
     pub stop: Duration,
-    /// How long the segments of a new journal are. Tests have small ones.
+    /// How long the segments of a new journal are.
     pub segment_bytes: u64,
+    /// How much the teller takes on.
+    pub teller: TellerLimits,
 }
 
 impl Default for Limits {
@@ -46,10 +51,34 @@ impl Default for Limits {
         let seconds = Duration::from_secs;
         Self {
             header: seconds(10),
+            // Longer than the minute for which proxies keep their connections, so that it is them
+            // who close one, and never while a request is on its way.
+            idle: seconds(75),
             request: seconds(30),
             stop: seconds(30),
             segment_bytes: LogConfig::default().segment_bytes,
+            teller: TellerLimits::default(),
         }
+    }
+}
+
+/// What the server finds around itself. The default is the machine; a test brings its own.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The time of day.
+    pub clock: Clock,
+    /// Chance.
+    pub random: Random,
+    /// The disk that the journal is on.
+    pub disk: Arc<dyn Disk>,
+    /// How much of everything.
+    pub limits: Limits,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        let (clock, random) = (Clock::system(), Random::system());
+        Self { clock, random, disk: Arc::new(RealDisk), limits: Limits::default() }
     }
 }
 
@@ -100,20 +129,19 @@ impl Server {
     ///
     /// # Errors
     /// If the data cannot be opened or the address cannot be listened on.
-    pub async fn start(
-        config: Config,
-        clock: Clock,
-        random: Random,
-        limits: Limits,
-    ) -> Result<Self, StartError> {
+    pub async fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
+        let Surroundings { clock, random, disk, limits } = surroundings;
         make_data_directory(&config.data)?;
-        let (store, reader, opening) = ledger::open(&config.data, limits.segment_bytes, &random)?;
+        let mut journal = JournalConfig::new(&config.data, random.bytes());
+        journal.disk = disk;
+        journal.log.segment_bytes = limits.segment_bytes;
+        let (store, reader, opening) = Journal::open(journal)?;
         report(&opening);
         let directory = Directory::open(&config.data)?;
         let listen = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let (teller, thread) = Teller::start(store, TellerLimits::default())?;
+        let (teller, thread) = Teller::start(store, limits.teller)?;
         let telemetry = Arc::new(Telemetry::new());
         let app = Arc::new(App {
             auth: Auth::new(&random),
@@ -204,7 +232,7 @@ async fn listen_until(
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header)
+        .header_read_timeout(limits.idle)
         .max_buf_size(HEADER_BYTES)
         .max_headers(HEADER_FIELDS);
     http.http2()
@@ -257,6 +285,7 @@ async fn connection(
     let served = http.serve_connection(TokioIo::new(stream), service).into_owned();
     let mut served = std::pin::pin!(watcher.watch(served));
     // hyper waits without end for the first bytes, from which it tells HTTP/1 and HTTP/2 apart.
+    // `asked` is set once a whole header is there.
     let first = tokio::time::timeout(limits.header, served.as_mut()).await;
     if first.is_err() && asked.load(Relaxed) {
         // How a connection ends is the caller's affair.

@@ -12,9 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::print;
-use crate::app::{Clock, Random};
 use crate::config::Config;
-use crate::serve::{Limits, Server};
+use crate::serve::{Server, Surroundings};
 use crate::telemetry::{LogFormat, start_log};
 
 /// The options of `tongjang serve`.
@@ -50,7 +49,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let data = config.data.clone();
-    let starting = Server::start(config, Clock::system(), Random::system(), Limits::default());
+    let starting = Server::start(config, Surroundings::default());
     let server = tokio::select! {
         server = starting => server?,
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),

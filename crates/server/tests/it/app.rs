@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tongjang_core::Timestamp;
-use tongjang_server::app::{Clock, Random};
+use tongjang_server::app::Clock;
 use tongjang_server::config::{Config, Deposits, Signup, time_zone};
-use tongjang_server::serve::{Limits, Server};
+use tongjang_server::serve::{Limits, Server, Surroundings};
 
 /// A password that is good enough for everybody here.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -22,6 +22,7 @@ pub(crate) struct TestApp {
     /// What the server's clock is ahead of the machine's, in microseconds.
     ahead: Arc<AtomicI64>,
     config: Config,
+    surroundings: Surroundings,
     _data: tempfile::TempDir,
 }
 
@@ -40,11 +41,14 @@ impl TestApp {
 
     /// A server with some options changed.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        Self::start_limited(change, limits()).await
+        Self::start_in(change, |_| {}).await
     }
 
-    /// The same with other limits.
-    pub(crate) async fn start_limited(change: impl FnOnce(&mut Config), limits: Limits) -> Self {
+    /// The same with other surroundings too.
+    pub(crate) async fn start_in(
+        change: impl FnOnce(&mut Config),
+        around: impl FnOnce(&mut Surroundings),
+    ) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut config = Config {
             data: data.path().join("data"),
@@ -55,10 +59,12 @@ impl TestApp {
         };
         change(&mut config);
         let ahead = Arc::new(AtomicI64::new(0));
-        let server = serve(&config, ahead.clone(), limits).await;
+        let mut surroundings = surroundings(ahead.clone());
+        around(&mut surroundings);
+        let server = Server::start(config.clone(), surroundings.clone()).await.unwrap();
         let base = format!("http://{}", server.address());
         let client = reqwest::Client::new();
-        Self { server: Some(server), client, base, ahead, config, _data: data }
+        Self { server: Some(server), client, base, ahead, config, surroundings, _data: data }
     }
 
     /// The folder that the server keeps everything in.
@@ -69,6 +75,11 @@ impl TestApp {
     /// The server itself.
     pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().expect("it runs")
+    }
+
+    /// Stops the server, and tells what the store failed at.
+    pub(crate) async fn stop_failed(&mut self) -> tongjang_store::StoreError {
+        self.server.take().expect("it runs").stop().await.unwrap_err()
     }
 
     /// Where it listens, as `host:port`.
@@ -84,7 +95,8 @@ impl TestApp {
     /// Stops the server in order and starts it again on the same data.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
-        let server = serve(&self.config, self.ahead.clone(), limits()).await;
+        let start = Server::start(self.config.clone(), self.surroundings.clone());
+        let server = start.await.unwrap();
         self.base = format!("http://{}", server.address());
         self.server = Some(server);
         // Its connections went with the server.
@@ -157,17 +169,14 @@ impl TestApp {
     }
 }
 
-/// Those of a real server, and a small journal.
-pub(crate) fn limits() -> Limits {
-    Limits { segment_bytes: 1 << 20, ..Limits::default() }
-}
-
-async fn serve(config: &Config, ahead: Arc<AtomicI64>, limits: Limits) -> Server {
+/// Those of a real server, with a clock that can be set and a small journal.
+fn surroundings(ahead: Arc<AtomicI64>) -> Surroundings {
     let clock = Clock::new(move || {
         let now = Clock::system().now().micros();
         Timestamp::from_micros(now + ahead.load(SeqCst))
     });
-    Server::start(config.clone(), clock, Random::system(), limits).await.unwrap()
+    let limits = Limits { segment_bytes: 1 << 20, ..Limits::default() };
+    Surroundings { clock, limits, ..Surroundings::default() }
 }
 
 /// Adds the caller's token.

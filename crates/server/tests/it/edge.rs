@@ -6,9 +6,8 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tongjang_server::serve::Limits;
 
-use crate::app::{PASSWORD, TestApp, answer, limits};
+use crate::app::{PASSWORD, TestApp, answer};
 
 #[tokio::test]
 async fn what_is_nowhere_is_not_found() {
@@ -108,8 +107,7 @@ async fn a_request_id_comes_back() {
 #[tokio::test]
 async fn who_does_not_finish_his_header_is_hung_up_on() {
     let short = Duration::from_millis(200);
-    let limits = Limits { header: short, ..limits() };
-    let app = TestApp::start_limited(|_| {}, limits).await;
+    let app = TestApp::start_in(|_| {}, |around| around.limits.header = short).await;
     for start in ["", "G", "PRI * HTTP/2", "GET /healthz HTTP/1.1\r\nhost:"] {
         let mut stream = TcpStream::connect(app.address()).await.unwrap();
         stream.write_all(start.as_bytes()).await.unwrap();
@@ -121,8 +119,8 @@ async fn who_does_not_finish_his_header_is_hung_up_on() {
 
 #[tokio::test]
 async fn who_does_not_finish_his_body_is_answered_all_the_same() {
-    let limits = Limits { request: Duration::from_millis(200), ..limits() };
-    let app = TestApp::start_limited(|_| {}, limits).await;
+    let short = Duration::from_millis(200);
+    let app = TestApp::start_in(|_| {}, |around| around.limits.request = short).await;
     let mut stream = TcpStream::connect(app.address()).await.unwrap();
     let head = "POST /v1/users HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
                 content-length: 100\r\n\r\n{";

@@ -9,7 +9,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tongjang_core::{Command, Status};
 use tongjang_server::problem::Code;
-use tongjang_server::serve::Limits;
 
 use crate::app::{Answer, PASSWORD, TestApp, answer};
 use crate::bank::{Person, text};
@@ -22,7 +21,7 @@ const NOT_HERE: [(Code, &str); 7] = [
     (Code::Conflict, "the embedded journal has one writer and so no conflicts"),
     (Code::BalanceOverflow, "it takes 2^31 of the largest deposits"),
     (Code::Internal, "it would be a bug; a page that panics is tried beside the edge"),
-    (Code::Overloaded, "thousands must wait at once; the teller's own tests fill his queue"),
+    (Code::Overloaded, "`failing` provokes it, with a teller who lets only one wait"),
 ];
 
 /// What was answered so far, by code.
@@ -157,8 +156,7 @@ async fn limited(app: &TestApp, seen: &mut Seen) {
 
 /// The answer to a deposit whose body arrives only when the teller has gone home.
 async fn while_shutting_down() -> Answer {
-    let limits = Limits { stop: Duration::ZERO, ..Limits::default() };
-    let mut app = TestApp::start_limited(|_| {}, limits).await;
+    let mut app = TestApp::start_in(|_| {}, |around| around.limits.stop = Duration::ZERO).await;
     let minji = app.customer("minji").await;
     let account = app.account(&minji, 0).await;
     let mut stream = TcpStream::connect(app.address()).await.unwrap();

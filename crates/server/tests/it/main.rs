@@ -9,6 +9,7 @@ mod bank;
 mod cli;
 mod edge;
 mod errors;
+mod failing;
 mod history;
 mod idempotency;
 mod identity;
