@@ -94,11 +94,14 @@ impl Running {
     /// A call that is not measured. Answers the body.
     fn call(&self, path: &str, token: &str, body: &str) -> anyhow::Result<String> {
         let mut stream = BlockingStream::connect(&self.address)?;
+        let caller = match token {
+            "" => String::new(),
+            token => format!("Authorization: Bearer {token}\r\n"),
+        };
         write!(
             stream,
-            "POST {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\
-             Authorization: Bearer {token}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
+            "POST {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n{caller}\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         )?;
         let mut answer = String::new();
@@ -146,13 +149,16 @@ pub(crate) fn run(dir: &Path, rounds: usize, args: &Args) -> anyhow::Result<()> 
         "no-op ms",
         "deposit ms"
     );
+    let mut runs = 0;
     for &connections in &args.connections {
         let (mut idle, mut uniform, mut single) = (Vec::new(), Vec::new(), Vec::new());
         let mut latencies: Vec<Histogram<u64>> = vec![Histogram::new(3)?, Histogram::new(3)?];
         for round in 0..=rounds {
-            let load = |running: &Running, accounts: &Arc<Vec<String>>| {
+            let mut load = |running: &Running, accounts: &Arc<Vec<String>>| {
                 let length = Duration::from_secs(args.seconds);
-                load(&running.address, &token, accounts.clone(), connections, length, round as u64)
+                // Every run has keys of its own.
+                runs += 1;
+                load(&running.address, &token, accounts.clone(), connections, length, runs)
             };
             let (a, b, c) = (load(&noop, &accounts)?, load(&real, &accounts)?, load(&real, &hot)?);
             // The first round warms up.
