@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tongjang_store::disk::{Disk, RealDisk};
 use tongjang_store::journal::log::LogConfig;
 use tongjang_store::journal::{Journal, JournalConfig, Opening};
-use tongjang_store::{StoreError, Teller, TellerLimits, TellerThread};
+use tongjang_store::{Messenger, StoreError, Teller, TellerLimits, TellerThread};
 
 use crate::app::{App, AppState, Clock, Random};
 use crate::auth::Auth;
@@ -141,7 +141,12 @@ impl Server {
         let listen = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let (teller, thread) = Teller::start(store, limits.teller)?;
+        let runtime = tokio::runtime::Handle::current();
+        // Waking the handlers from one of their own threads is cheaper than from the journal's.
+        let messenger: Messenger = Arc::new(move |deliver| {
+            runtime.spawn(async move { deliver() });
+        });
+        let (teller, thread) = Teller::start_with(store, limits.teller, messenger)?;
         let telemetry = Arc::new(Telemetry::new());
         let app = Arc::new(App {
             auth: Auth::new(&random),

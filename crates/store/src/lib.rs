@@ -14,4 +14,4 @@ pub mod teller;
 pub use error::StoreError;
 pub use query::{EntryFilter, EntryPage, EntryQuery, LedgerTotals, Order, Row, Summary};
 pub use store::{Reader, Release, Store};
-pub use teller::{Answer, Refusal, Reply, Teller, TellerLimits, TellerThread};
+pub use teller::{Answer, Messenger, Refusal, Reply, Teller, TellerLimits, TellerThread};

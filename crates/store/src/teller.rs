@@ -46,8 +46,12 @@ impl Default for TellerLimits {
     }
 }
 
-/// Called once with what came of a request, from the thread that made it durable.
+/// Called once with what came of a request, by the [`Messenger`].
 pub type Reply = Box<dyn FnOnce(Result<Answer, StoreError>) + Send>;
+
+/// Runs what it is given, which calls the replies of a batch: at once, or on another thread, so
+/// that the one that writes the journal can go on with the next batch.
+pub type Messenger = Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
 
 struct Order {
     request: Request,
@@ -81,6 +85,18 @@ impl Teller {
         store: S,
         limits: TellerLimits,
     ) -> Result<(Self, TellerThread), StoreError> {
+        Self::start_with(store, limits, Arc::new(|deliver| deliver()))
+    }
+
+    /// As [`start`](Self::start), with the answers of a batch given out by `messenger`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with<S: Store>(
+        store: S,
+        limits: TellerLimits,
+        messenger: Messenger,
+    ) -> Result<(Self, TellerThread), StoreError> {
         let (queue, orders) = bounded(limits.queue);
         let (stop, stopped) = bounded(1);
         let closing = Arc::new(AtomicBool::new(false));
@@ -92,7 +108,7 @@ impl Teller {
             .name("teller".into())
             .spawn(move || {
                 let _life = life;
-                work(store, &orders, &stopped, limits, &counter)
+                work(store, &orders, &stopped, limits, &counter, &messenger)
             })
             .map_err(|source| StoreError::io("start a thread for", "the teller", source))?;
         let thread = TellerThread { closing: closing.clone(), stop, thread };
@@ -162,6 +178,7 @@ fn work<S: Store>(
     stopped: &Receiver<()>,
     limits: TellerLimits,
     batches: &AtomicU64,
+    messenger: &Messenger,
 ) -> Result<(), StoreError> {
     let mut open = true;
     while open {
@@ -174,7 +191,7 @@ fn work<S: Store>(
         while waiting.peek().is_some() {
             let batch: Vec<Order> = waiting.by_ref().take(limits.batch).collect();
             batches.fetch_add(1, Relaxed);
-            serve(&mut store, batch)?;
+            serve(&mut store, batch, messenger)?;
         }
     }
     store.close()
@@ -183,17 +200,21 @@ fn work<S: Store>(
 /// Decides a batch and has it made durable, in several commits if one has no room for it.
 ///
 /// On an error the replies are dropped: what was not committed has an unknown outcome.
-fn serve<S: Store>(store: &mut S, batch: Vec<Order>) -> Result<(), StoreError> {
+fn serve<S: Store>(
+    store: &mut S,
+    batch: Vec<Order>,
+    messenger: &Messenger,
+) -> Result<(), StoreError> {
     let requests: Vec<&Request> = batch.iter().map(|order| &order.request).collect();
     store.load(&requests)?;
     let mut answers = Vec::with_capacity(batch.len());
     for Order { request, reply } in batch {
         if store.is_full() {
-            store.commit(release(std::mem::take(&mut answers)))?;
+            store.commit(release(std::mem::take(&mut answers), messenger))?;
         }
         answers.push((reply, answer(store.book(), &request)?));
     }
-    store.commit(release(answers))
+    store.commit(release(answers, messenger))
 }
 
 fn answer<B: Book>(book: &mut B, request: &Request) -> Result<Answer, B::Error> {
@@ -214,10 +235,13 @@ fn answer<B: Book>(book: &mut B, request: &Request) -> Result<Answer, B::Error> 
     Ok(Answer { outcome, replayed })
 }
 
-fn release(answers: Vec<(Reply, Answer)>) -> Release {
+fn release(answers: Vec<(Reply, Answer)>, messenger: &Messenger) -> Release {
+    let messenger = messenger.clone();
     Box::new(move |durable| {
-        for (reply, answer) in answers {
-            reply(durable.clone().map(|()| answer));
-        }
+        messenger(Box::new(move || {
+            for (reply, answer) in answers {
+                reply(durable.clone().map(|()| answer));
+            }
+        }));
     })
 }
