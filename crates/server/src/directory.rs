@@ -37,6 +37,14 @@ pub enum DirectoryError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// The operating system refused.
+    #[error("cannot make {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
     /// The file was written by a version that this one does not know.
     #[error("{} has schema {found}, and this version knows up to {known}", path.display())]
     TooNew {
@@ -67,7 +75,9 @@ impl From<DirectoryError> for Problem {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::UsernameTaken => Self::new(Code::UsernameTaken),
-            DirectoryError::Sqlite { .. } | DirectoryError::TooNew { .. } => {
+            DirectoryError::Sqlite { .. }
+            | DirectoryError::Io { .. }
+            | DirectoryError::TooNew { .. } => {
                 tracing::error!(%error, "the directory failed");
                 Self::new(Code::StoreUnavailable)
             }
@@ -93,6 +103,7 @@ impl Directory {
     /// If SQLite refuses, or the file is of a newer version.
     pub fn open(data: &Path) -> Result<Self, DirectoryError> {
         let path = data.join(FILE);
+        make_private(&path).map_err(|source| DirectoryError::Io { path: path.clone(), source })?;
         let mut writer = Connection::open(&path).attempt("open the directory")?;
         prepare(&writer)?;
         schema::migrate(&mut writer, &path)?;
@@ -133,6 +144,16 @@ async fn off_thread<T: Send + 'static>(
             Err(_) => Err(Problem::new(Code::ShuttingDown)),
         },
     }
+}
+
+/// Makes the file for its owner's eyes only, whatever folder it is in: it holds the hashes of
+/// passwords. SQLite gives the files that it puts beside it the same rights.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(|_| ())
 }
 
 fn prepare(connection: &Connection) -> Result<(), DirectoryError> {

@@ -3,12 +3,12 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use tongjang_core::Timestamp;
+use tongjang_core::{Timestamp, UserId};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::auth::{ClientAddress, Password, Secret, TOKEN_SECONDS};
 use crate::directory::Username;
 use crate::extract::Body;
@@ -61,10 +61,11 @@ async fn log_in(
     let now = app.clock.now();
     let username = Username::key_of(&body.username);
     app.auth.throttle.attempt(&username, client, now)?;
-    let found = app.directory.user_named(&body.username).await?;
-    let (user, hash) = found.unzip();
-    let right = app.auth.passwords.check(body.password, hash).await?;
-    let Some(user) = user.filter(|_| right) else {
+    let decided = decide(&app, body).await;
+    if decided.is_err() {
+        app.auth.throttle.undecided(&username, client);
+    }
+    let Some(user) = decided? else {
         return Err(Problem::new(Code::Unauthenticated).detail(Text::fixed(
             "The username or the password is wrong.",
             "사용자 이름 또는 비밀번호가 틀렸습니다.",
@@ -79,4 +80,12 @@ async fn log_in(
         token_type: "Bearer",
         expires_in: TOKEN_SECONDS,
     }))
+}
+
+/// The user whose name and password these are.
+async fn decide(app: &App, body: LoginBody) -> Result<Option<UserId>, Problem> {
+    let found = app.directory.user_named(&body.username).await?;
+    let (user, hash) = found.unzip();
+    let right = app.auth.passwords.check(body.password, hash).await?;
+    Ok(user.filter(|_| right))
 }

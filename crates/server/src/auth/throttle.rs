@@ -62,9 +62,13 @@ impl Throttle {
     /// The attempt was none of the wrong ones, and the username starts afresh.
     pub fn succeeded(&self, username: &str, client: ClientAddress) {
         self.usernames.lock().0.remove(username);
-        if let Some(count) = self.clients.lock().0.get_mut(&client) {
-            count.attempts = count.attempts.saturating_sub(1);
-        }
+        self.clients.lock().give_back(&client);
+    }
+
+    /// The attempt was never decided, so it is not counted.
+    pub fn undecided(&self, username: &str, client: ClientAddress) {
+        self.usernames.lock().give_back(username);
+        self.clients.lock().give_back(&client);
     }
 }
 
@@ -84,6 +88,15 @@ impl<K> Default for Counts<K> {
 }
 
 impl<K: Eq + Hash> Counts<K> {
+    fn give_back<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        if let Some(count) = self.0.get_mut(key) {
+            count.attempts = count.attempts.saturating_sub(1);
+        }
+    }
+
     fn count(&mut self, key: K, most: u32, now: Timestamp) -> Result<(), Problem> {
         if self.0.len() >= ROOM {
             self.0.retain(|_, count| now < count.until);
@@ -136,6 +149,15 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(throttle.attempt("kim", client("192.0.2.1"), at(0)), Ok(()));
             throttle.succeeded("kim", client("192.0.2.1"));
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_was_never_decided_does_not_count() {
+        let throttle = Throttle::default();
+        for _ in 0..100 {
+            assert_eq!(throttle.attempt("kim", client("192.0.2.1"), at(0)), Ok(()));
+            throttle.undecided("kim", client("192.0.2.1"));
         }
     }
 

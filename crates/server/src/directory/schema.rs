@@ -83,4 +83,19 @@ mod tests {
         let error = Directory::open(data.path()).unwrap_err();
         assert!(matches!(error, DirectoryError::TooNew { found: 99, .. }), "{error}");
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_but_its_owner_reads_the_directory() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let data = tempfile::tempdir().unwrap();
+        let _open = Directory::open(data.path()).unwrap();
+        let files: Vec<_> = std::fs::read_dir(data.path()).unwrap().map(Result::unwrap).collect();
+        assert!(files.len() > 1, "SQLite puts files beside it");
+        for file in files {
+            let mode = file.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{}", file.path().display());
+        }
+    }
 }
