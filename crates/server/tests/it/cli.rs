@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::app::PASSWORD;
 
-fn tongjang(arguments: &[&str]) -> Command {
+/// The program with these arguments.
+pub(crate) fn tongjang(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tongjang"));
     command.args(arguments);
     // What the developer's own shell says must not matter.
@@ -29,7 +30,7 @@ fn run(arguments: &[&str], input: &str) -> Output {
 
 /// What it prints if all is well.
 #[track_caller]
-fn printed(arguments: &[&str], input: &str) -> String {
+pub(crate) fn printed(arguments: &[&str], input: &str) -> String {
     let output = run(arguments, input);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {errors}");
@@ -37,14 +38,14 @@ fn printed(arguments: &[&str], input: &str) -> String {
 }
 
 /// A server as its own process, and where it says that it listens.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    greeting: Vec<String>,
-    base: String,
+    pub(crate) greeting: Vec<String>,
+    pub(crate) base: String,
 }
 
 impl Process {
-    fn start(data: &Path, more: &[&str]) -> Self {
+    pub(crate) fn start(data: &Path, more: &[&str]) -> Self {
         let mut command = tongjang(&["--listen", "127.0.0.1:0", "--data"]);
         command.arg(data).args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -55,7 +56,7 @@ impl Process {
     }
 
     /// Sends the signal and waits for the end: the exit code and what was logged.
-    fn end(mut self, signal: &str) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self, signal: &str) -> (Option<i32>, String) {
         self.signal(signal);
         let mut child = std::mem::replace(&mut self.child, spawn_nothing());
         let log = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();

@@ -17,4 +17,6 @@ mod keys;
 mod money;
 mod openapi;
 mod pages;
+mod passbook;
+mod readme;
 mod scripts;
