@@ -1,8 +1,8 @@
 //! The teller: the one who writes. He takes whatever waits, decides it in order, has the batch
 //! made durable by one commit, and only then answers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
@@ -63,9 +63,34 @@ struct Order {
 pub struct Teller {
     queue: Sender<Order>,
     closing: Arc<AtomicBool>,
+    window: Arc<Window>,
     batches: Arc<AtomicU64>,
-    /// Dies with the teller's thread.
-    alive: Weak<()>,
+}
+
+/// The other end of the queue, which also those hold who ask: orders that nobody will serve any
+/// more must be dropped, and a channel keeps them for as long as somebody may send.
+struct Window {
+    orders: Receiver<Order>,
+    deserted: AtomicBool,
+}
+
+impl Window {
+    /// Drops what waits, if there is no teller any more.
+    fn clear_if_deserted(&self) {
+        if self.deserted.load(SeqCst) {
+            self.orders.try_iter().for_each(drop);
+        }
+    }
+}
+
+/// Lives on the teller's stack, and so tells of his end however he comes to it.
+struct AtTheWindow(Arc<Window>);
+
+impl Drop for AtTheWindow {
+    fn drop(&mut self) {
+        self.0.deserted.store(true, SeqCst);
+        self.0.clear_if_deserted();
+    }
 }
 
 /// The teller's thread; [`close`](Self::close) ends the day.
@@ -102,17 +127,17 @@ impl Teller {
         let closing = Arc::new(AtomicBool::new(false));
         let batches = Arc::new(AtomicU64::new(0));
         let counter = batches.clone();
-        let life = Arc::new(());
-        let alive = Arc::downgrade(&life);
+        let window = Arc::new(Window { orders, deserted: AtomicBool::new(false) });
+        let teller = AtTheWindow(window.clone());
         let thread = std::thread::Builder::new()
             .name("teller".into())
             .spawn(move || {
-                let _life = life;
-                work(store, &orders, &stopped, limits, &counter, &messenger)
+                let AtTheWindow(window) = &teller;
+                work(store, &window.orders, &stopped, limits, &counter, &messenger)
             })
             .map_err(|source| StoreError::io("start a thread for", "the teller", source))?;
         let thread = TellerThread { closing: closing.clone(), stop, thread };
-        Ok((Self { queue, closing, batches, alive }, thread))
+        Ok((Self { queue, closing, window, batches }, thread))
     }
 
     /// Puts `request` into the queue. `reply` is called once with what came of it when that is
@@ -124,10 +149,16 @@ impl Teller {
         if self.closing.load(SeqCst) {
             return Err(Refusal::ShuttingDown);
         }
+        if self.window.deserted.load(SeqCst) {
+            return Err(Refusal::Unavailable);
+        }
         self.queue.try_send(Order { request, reply }).map_err(|refused| match refused {
             TrySendError::Full(_) => Refusal::Overloaded,
             TrySendError::Disconnected(_) => Refusal::Unavailable,
-        })
+        })?;
+        // If the teller left in between, this order may have come after he cleared the queue.
+        self.window.clear_if_deserted();
+        Ok(())
     }
 
     /// Whether a request would be taken in, if there is room.
@@ -138,7 +169,8 @@ impl Teller {
         if self.closing.load(SeqCst) {
             return Err(Refusal::ShuttingDown);
         }
-        if self.alive.strong_count() == 0 { Err(Refusal::Unavailable) } else { Ok(()) }
+        let deserted = self.window.deserted.load(SeqCst);
+        if deserted { Err(Refusal::Unavailable) } else { Ok(()) }
     }
 
     /// How many requests wait.

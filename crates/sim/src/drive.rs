@@ -1,0 +1,65 @@
+//! Drives a store without a teller's thread: one batch after the other, each waited for, so that
+//! the same requests lead to the same calls of the disk.
+
+use std::sync::mpsc;
+
+use tongjang_core::apply::apply;
+use tongjang_core::{Book, Decision, Event, Request, decide};
+use tongjang_store::{Answer, Store, StoreError};
+
+/// Decides `requests` as one batch, in several commits where one has no room for it, and adds the
+/// answers of each commit to `answered` when it is durable.
+///
+/// # Errors
+/// What the store failed at; nothing is answered after that.
+pub fn serve(
+    store: &mut impl Store,
+    requests: &[Request],
+    answered: &mut Vec<Answer>,
+) -> Result<(), StoreError> {
+    store.load(&requests.iter().collect::<Vec<_>>())?;
+    let mut answers = Vec::new();
+    for request in requests {
+        if store.is_full() {
+            commit(store, &mut answers, answered)?;
+        }
+        answers.push(answer(store.book(), request)?);
+    }
+    commit(store, &mut answers, answered)
+}
+
+fn commit(
+    store: &mut impl Store,
+    answers: &mut Vec<Answer>,
+    answered: &mut Vec<Answer>,
+) -> Result<(), StoreError> {
+    let (tell, told) = mpsc::channel();
+    let batch = std::mem::take(answers);
+    let begun = store.commit(Box::new(move |durable: Result<(), StoreError>| {
+        // Who asked may be gone.
+        let _ = tell.send(durable.map(|()| batch));
+    }));
+    let gone = || Err(StoreError::Poisoned { cause: "the batch was dropped".into() });
+    // What was released counts as answered, even if the store says that it takes nothing more.
+    answered.extend(told.recv().unwrap_or_else(|_| gone())?);
+    begun
+}
+
+/// What comes of `request`, applied to `book`.
+pub fn answer<B: Book>(book: &mut B, request: &Request) -> Result<Answer, B::Error> {
+    let (event, replayed) = match decide(book, request)? {
+        Decision::New(event) => {
+            apply(book, &event);
+            (event, false)
+        }
+        Decision::Replayed(event) => (event, true),
+        Decision::Refused(rejection) => {
+            return Ok(Answer { outcome: Err(rejection), replayed: false });
+        }
+    };
+    let outcome = match event {
+        Event::Refused(refused) => Err(refused.rejection),
+        event => Ok(event),
+    };
+    Ok(Answer { outcome, replayed })
+}
