@@ -230,7 +230,7 @@ fn a_long_passbook_is_read_anywhere() {
         let [low, high] = nth.to_le_bytes();
         // Three deposits and a withdrawal, at times that stand still now and then.
         let what = if nth % 4 == 3 { 9 } else { 3 };
-        asks.push([what, 0, 0, 0, low % 50, 0, low, high.wrapping_mul(3) ^ low % 7]);
+        asks.push([what, 0, 0, 0, low % 50, 0, low, high.wrapping_mul(3) ^ (low % 7)]);
     }
     let mut ledger = Ledger::of(&asks);
     let account = ledger.model.accounts()[1].id();
