@@ -375,3 +375,158 @@ async fn an_operator_reads_every_passbook() {
         }
     }
 }
+
+/// Books so many deposits on `account`, past the HTTP of it.
+async fn book_many(app: &TestApp, owner: &Person, account: &str, count: usize) {
+    let server = app.server().app();
+    let owner = tongjang_core::Caller::owner(owner.id.parse::<UserId>().unwrap());
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        let (account, amount) = (account.parse().unwrap(), Amount::MIN);
+        let (memo, metadata) = (Memo::EMPTY, Metadata::EMPTY);
+        let command = Command::Deposit { account, amount, memo, metadata };
+        let (server, request) = (server.clone(), server.request(owner, command, None, None));
+        tasks.spawn(async move { server.ledger.perform(request).await.unwrap().outcome.unwrap() });
+        if tasks.len() > 4_000 {
+            tasks.join_next().await.unwrap().unwrap();
+        }
+    }
+    tasks.join_all().await;
+}
+
+#[tokio::test]
+async fn a_filter_without_an_index_looks_at_ten_thousand_rows_and_then_goes_on() {
+    let app = TestApp::start().await;
+    let minji = app.customer("minji").await;
+    let account = app.account(&minji, 5).await;
+    app.withdraw(&minji, &account, json!({"amount": 3, "memo": "바늘"})).await.expect(201);
+    book_many(&app, &minji, &account, 12_000).await;
+    let needle = "%EB%B0%94%EB%8A%98";
+    for filter in [
+        "kind=withdrawal".to_owned(),
+        format!("memo={needle}"),
+        "min_amount=2&max_amount=4".to_owned(),
+    ] {
+        let first = app.entries(&minji, &account, &filter).await;
+        assert_eq!((numbers(&first), &first["prev_cursor"]), (vec![], &Value::Null), "{filter}");
+        let query = format!("cursor={}", text(&first, "next_cursor"));
+        let second = app.entries(&minji, &account, &query).await;
+        assert_eq!((numbers(&second), &second["next_cursor"]), (vec![2], &Value::Null));
+        let query = format!("cursor={}", text(&second, "prev_cursor"));
+        let back = app.entries(&minji, &account, &query).await;
+        assert_eq!(numbers(&back), Vec::<u64>::new(), "{filter}");
+
+        let path = format!("/v1/accounts/{account}/entries/summary?{filter}");
+        let refused = app.look(&minji, &path).await.problem(400, "invalid-request");
+        assert!(text(&refused["errors"][0], "detail").contains("narrow"), "{refused}");
+    }
+    // A direction is indexed: however many entries there are, it is answered at once.
+    let page = app.entries(&minji, &account, "direction=debit").await;
+    assert_eq!((numbers(&page), &page["next_cursor"]), (vec![2], &Value::Null));
+    let path = format!("/v1/accounts/{account}/entries/summary?direction=credit");
+    let summary = app.look(&minji, &path).await.expect(200);
+    assert_eq!((&summary["count"], &summary["credit_total"]), (&json!(12_001), &json!(12_005)));
+}
+
+/// A generator that is good enough for a test, and the same every time (Marsaglia's xorshift).
+fn next(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+#[tokio::test]
+async fn any_filter_over_any_history_gives_what_brute_force_gives() {
+    let app = TestApp::start().await;
+    let minji = app.customer("minji").await;
+    let account = old_account(&app, &minji).await;
+    let mut state = 0x1234_5678_9abc_def1;
+    let midnight: jiff::Timestamp = "2024-03-09T15:00:00Z".parse().unwrap();
+    let mut time = midnight.as_microsecond();
+    for _ in 0..120 {
+        // Steps of a microsecond, of an hour and of a day in Seoul, so that many meet a border.
+        time += [1, 1, 3_600_000_000, 86_400_000_000][next(&mut state) as usize % 4];
+        let time = jiff::Timestamp::from_microsecond(time).unwrap().to_string();
+        let amount = i128::from(next(&mut state) % 9 + 1);
+        let balance = app.balance(&minji, &account).await;
+        let paid = next(&mut state).is_multiple_of(2) && i128::from(balance) >= amount;
+        let memo = ["", "점심", "LUNCH"][next(&mut state) as usize % 3];
+        book_at(&app, &minji, &account, &time, if paid { -amount } else { amount }, memo).await;
+    }
+    let all = app.entries(&minji, &account, "order=asc&limit=500").await;
+    let all = all["data"].as_array().unwrap();
+    assert_eq!(all.len(), 120);
+    for round in 0..60 {
+        let mut pick = |count: u64| next(&mut state) % count;
+        let (mut query, mut rows) = (String::new(), all.iter().collect::<Vec<_>>());
+        let time = |row: &Value| row["booked_at"].as_str().unwrap().to_owned();
+        let amount = |row: &Value| row["amount"].as_u64().unwrap();
+        if pick(2) == 0 {
+            // Answers are all of one form, so their texts are in the order of their times.
+            let from = time(&all[pick(120) as usize]);
+            rows.retain(|row| time(row) >= from);
+            query += &format!("&from={from}");
+            if pick(2) == 0 {
+                let to = time(&all[pick(120) as usize]).max(from);
+                rows.retain(|row| time(row) < to);
+                query += &format!("&to={to}");
+            }
+        }
+        let range = rows.clone();
+        for (name, value) in [
+            ("direction", "credit"),
+            ("direction", "debit"),
+            ("kind", "deposit"),
+            ("memo", "lunch"),
+        ] {
+            if pick(4) == 0 && !query.contains(name) {
+                rows.retain(|row| {
+                    let held = row[name].as_str().unwrap_or_default().to_lowercase();
+                    if name == "memo" { held.contains(value) } else { held == value }
+                });
+                query += &format!("&{name}={value}");
+            }
+        }
+        if pick(3) == 0 {
+            let least = pick(9) + 1;
+            rows.retain(|row| amount(row) >= least);
+            query += &format!("&min_amount={least}");
+        }
+        let path = format!("/v1/accounts/{account}/entries/summary?{query}");
+        let summary = app.look(&minji, &path).await.expect(200);
+        let sum = |direction: &str| -> u64 {
+            rows.iter().filter(|row| row["direction"] == direction).map(|row| amount(row)).sum()
+        };
+        assert_eq!(summary["count"], rows.len(), "{round}: {query}");
+        assert_eq!(summary["credit_total"], sum("credit"), "{round}: {query}");
+        assert_eq!(summary["debit_total"], sum("debit"), "{round}: {query}");
+        if let (Some(first), Some(last)) = (range.first(), range.last()) {
+            let signed = amount(first) as i64 * if first["direction"] == "credit" { 1 } else { -1 };
+            let opening = first["balance"].as_i64().unwrap() - signed;
+            assert_eq!(summary["opening_balance"], opening, "{round}: {query}");
+            assert_eq!(summary["closing_balance"], last["balance"], "{round}: {query}");
+        }
+
+        let order = if pick(2) == 0 { "asc" } else { "desc" };
+        if order == "desc" {
+            rows.reverse();
+        }
+        let limit = pick(20) + 1;
+        let mut pages = vec![
+            app.entries(&minji, &account, &format!("limit={limit}&order={order}{query}")).await,
+        ];
+        while let Some(cursor) = pages[pages.len() - 1]["next_cursor"].as_str() {
+            let next = app.entries(&minji, &account, &format!("cursor={cursor}")).await;
+            pages.push(next);
+        }
+        let seen: Vec<&Value> =
+            pages.iter().flat_map(|page| page["data"].as_array().unwrap()).collect();
+        assert_eq!(seen, rows, "{round}: {order} by {limit}{query}");
+        for pair in pages.windows(2).rev() {
+            let back = format!("cursor={}", text(&pair[1], "prev_cursor"));
+            let back = app.entries(&minji, &account, &back).await;
+            assert_eq!(back["data"], pair[0]["data"], "{round}: back by {limit}{query}");
+        }
+    }
+}
