@@ -328,7 +328,7 @@ mod tests {
         booking: bool,
     ) -> (Vec<u64>, Turned<EntryNumber, u64>) {
         let mut seen = Vec::new();
-        loop {
+        for _ in 0..200 {
             let position = if back { at.prev } else { at.next };
             let Some(position) = position else { return (seen, at) };
             if booking {
@@ -340,8 +340,8 @@ mod tests {
             } else {
                 seen.extend(&at.rows);
             }
-            assert!(seen.len() <= 2 * rows.len(), "the listing goes round in circles");
         }
+        panic!("the listing has no end");
     }
 
     proptest! {
