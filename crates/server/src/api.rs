@@ -83,9 +83,7 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
 
 /// An instant as the API writes it: RFC 3339 in UTC with microseconds.
 pub fn time(at: tongjang_core::Timestamp) -> String {
-    let instant = jiff::Timestamp::from_microsecond(at.micros());
-    let instant = instant.expect("the ledger's times lie within the years 0 to 9999");
-    format!("{instant:.6}")
+    crate::when::Utc(at).to_string()
 }
 
 #[cfg(test)]
