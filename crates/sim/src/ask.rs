@@ -133,9 +133,13 @@ impl Desk {
     }
 }
 
-/// An ask out of nothing but chance.
+/// An ask out of chance alone, but that mostly the operator asks, who is seldom refused.
 pub fn random_ask(random: &mut Random) -> Ask {
-    random.bits().to_le_bytes()
+    let mut ask = random.bits().to_le_bytes();
+    if random.below(4) > 0 {
+        ask[1] = OPERATOR;
+    }
+    ask
 }
 
 fn memo(words: u8) -> Memo {

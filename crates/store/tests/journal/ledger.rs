@@ -65,16 +65,11 @@ impl Ledger {
         opening
     }
 
-    /// Goes on with a copy of the files as they are now, as if the process had been killed, once
-    /// there is a snapshot.
+    /// Goes on with a copy of the files as they are now, as if the process had been killed.
     pub(crate) fn crash_and_restart(&mut self) -> Opening {
-        let is_snapshot = |path: &Path| path.to_string_lossy().contains("snapshot-");
         let files = |dir: &Path| -> Vec<PathBuf> {
             std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()).collect()
         };
-        while !files(self.dir.path()).iter().any(|path| is_snapshot(path)) {
-            std::thread::yield_now();
-        }
         let copy = TempDir::new().unwrap();
         let from = self.dir.path();
         std::fs::create_dir(copy.path().join("journal")).unwrap();
@@ -87,6 +82,12 @@ impl Ledger {
         self.open.take().unwrap().thread.close().unwrap();
         self.dir = copy;
         self.start()
+    }
+
+    /// Whether a snapshot was written.
+    pub(crate) fn has_snapshot(&self) -> bool {
+        let mut files = std::fs::read_dir(self.dir.path()).unwrap();
+        files.any(|file| file.unwrap().file_name().to_string_lossy().starts_with("snapshot-"))
     }
 
     /// Closes and opens the ledger again; not `clean`, the snapshots are lost in between.

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
+mod damage;
+mod forger;
+mod golden;
 mod history;
 mod ledger;
 mod restart;
+mod scripts;
