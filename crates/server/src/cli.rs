@@ -96,8 +96,17 @@ pub fn main() -> ExitCode {
         Command::Openapi => openapi(),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("tongjang: {error:#}");
+        eprintln!("tongjang: {}", told(&error));
         ExitCode::FAILURE
+    })
+}
+
+/// The error and what caused it. Most of ours tell their cause themselves, for the log; it is not
+/// said twice.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
     })
 }
 
@@ -122,6 +131,14 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = || anyhow::anyhow!("no such file");
+        assert_eq!(told(&cause().context("cannot open x")), "cannot open x: no such file");
+        let whole = "cannot open x: no such file";
+        assert_eq!(told(&cause().context(whole).context("stopped")), format!("stopped: {whole}"));
     }
 
     #[test]

@@ -207,8 +207,8 @@ pub(crate) fn make_data_directory(path: &Path) -> Result<(), StartError> {
 
 /// Says in the log what was found, above all what was not as it should be.
 fn report(opening: &Opening) {
-    let (accounts, events) = (opening.accounts, opening.recovered.events);
-    tracing::info!(accounts, events, "the ledger is open; `events` were read since its snapshot");
+    let (accounts, events_replayed) = (opening.accounts, opening.recovered.events);
+    tracing::info!(accounts, events_replayed, "the ledger is open");
     for error in &opening.unusable {
         tracing::warn!(%error, "a snapshot is of no use; the journal was read from farther back");
     }

@@ -118,6 +118,7 @@ fn greeting(address: SocketAddr, data: &Path) -> String {
          data   {data}\n\
          docs   {url}/docs\n\
          try    curl -s {url}/v1/users -H 'content-type: application/json' \\\n\
-         \x20         -d '{{\"username\": \"minji\", \"password\": \"correct horse battery\"}}'\n",
+         \x20         -d '{{\"username\": \"minji\", \"password\": \"correct horse battery\"}}' \
+         -w '\\n'\n",
     )
 }
