@@ -40,6 +40,7 @@ pub struct Scenario {
     /// How many events there are after so many requests.
     events_after: Vec<usize>,
     model: Model,
+    snapshot_every: u64,
 }
 
 /// How a run ended.
@@ -79,7 +80,18 @@ impl Scenario {
                     .collect()
             })
             .collect();
-        Self { days, answers, events_after, model }
+        Self { days, answers, events_after, model, snapshot_every: u64::MAX / 2 }
+    }
+
+    /// The same with snapshots while it goes on, each after so many bytes.
+    #[must_use]
+    pub fn with_snapshots_every(self, snapshot_every: u64) -> Self {
+        Self { snapshot_every, ..self }
+    }
+
+    /// How many days it has, and so how many snapshots of ledgers that were closed.
+    pub fn days(&self) -> usize {
+        self.days.len()
     }
 
     fn requests(&self) -> impl Iterator<Item = &Request> {
@@ -104,7 +116,8 @@ impl Scenario {
         day: &[Vec<Request>],
         run: &mut Run,
     ) -> Result<(), StoreError> {
-        let (mut journal, reader, _) = Journal::open(config(disk))?;
+        let config = JournalConfig { snapshot_every: self.snapshot_every, ..config(disk) };
+        let (mut journal, reader, _) = Journal::open(config)?;
         for batch in day {
             let mut answered = Vec::new();
             let served = serve(&mut journal, batch, &mut answered);

@@ -52,6 +52,9 @@ use crate::{Release, Store, StoreError};
 /// About a million transactions, which are read again in a second or two.
 const SNAPSHOT_EVERY: u64 = 256 << 20;
 
+/// In a shorter segment the room that is left for a frame may be too small for one event.
+const SMALLEST_SEGMENT: u64 = 64 << 10;
+
 /// Where a journal is and how it is kept.
 #[derive(Clone)]
 pub struct JournalConfig {
@@ -59,7 +62,7 @@ pub struct JournalConfig {
     pub disk: Arc<dyn Disk>,
     /// The folder of the ledger. The segments are in `journal` below it.
     pub dir: PathBuf,
-    /// How the log of a new ledger is cut into segments.
+    /// How the log of a new ledger is cut into segments, of at least 64 KiB here.
     pub log: LogConfig,
     /// How much is written to the journal between two snapshots, in bytes.
     pub snapshot_every: u64,
@@ -114,9 +117,13 @@ impl Journal {
     ///
     /// # Errors
     /// If another process has it, it is damaged, or the disk fails.
+    ///
+    /// # Panics
+    /// If `config` asks for segments shorter than 64 KiB.
     pub fn open(config: JournalConfig) -> Result<(Self, JournalReader, Opening), StoreError> {
         let segments = config.segments();
         if !Log::exists(&*config.disk, &segments)? {
+            assert!(config.log.segment_bytes >= SMALLEST_SEGMENT, "a segment has room for events");
             config.disk.create_dir(&config.dir)?;
             let id = config.new_ledger_id;
             Log::create(config.disk.clone(), &segments, id, config.log)?.close()?;

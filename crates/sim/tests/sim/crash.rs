@@ -1,8 +1,10 @@
 //! A crash, or a failing disk, at every operation of a ledger's life.
 
+use std::path::{Path, PathBuf};
+
 use tongjang_sim::crash::{Scenario, config, open};
 use tongjang_sim::random::Random;
-use tongjang_store::faulty::FaultyDisk;
+use tongjang_store::faulty::{FaultyDisk, Operation};
 use tongjang_store::journal::Journal;
 
 use crate::{seeds, with_seed};
@@ -109,4 +111,34 @@ fn a_seed_gives_the_same_operations_each_time() {
         disk.operation_log()
     };
     assert_eq!(lives(), lives());
+}
+
+/// Snapshots that a thread writes beside the teller: where in them a crash comes depends on that
+/// thread, so only the disk's choices are of the seed.
+#[test]
+fn a_crash_while_a_snapshot_is_written_beside_the_teller_loses_nothing() {
+    let mut beside = 0;
+    for seed in seeds(2) {
+        beside += with_seed(seed, || {
+            let mut random = Random::new(seed);
+            let scenario = Scenario::new(seed ^ 0xbe51de, 3, 400, 8).with_snapshots_every(4 << 10);
+            let disk = FaultyDisk::new(seed);
+            assert!(scenario.run(&disk).error.is_none());
+            let log = disk.operation_log();
+            let snapshot = |path: &Path| path.to_string_lossy().contains("snapshot");
+            let written = |(operation, path): &&(Operation, PathBuf)| {
+                *operation == Operation::Rename && snapshot(path)
+            };
+            let snapshots = log.iter().filter(written).count();
+            let operations = log.len();
+            for index in (0..20).map(|_| random.below(operations)) {
+                let disk = FaultyDisk::new(seed);
+                disk.crash_at(index);
+                let run = scenario.run(&disk);
+                scenario.check(&disk.survivor(seed ^ index as u64), run.answered);
+            }
+            snapshots - scenario.days()
+        });
+    }
+    assert!(beside > 0, "no snapshot was ever written beside the teller");
 }

@@ -29,9 +29,9 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Prints how to run `seed` again if it fails.
-fn with_seed(seed: u64, run: impl FnOnce() + std::panic::UnwindSafe) {
-    if let Err(failure) = std::panic::catch_unwind(run) {
+fn with_seed<T>(seed: u64, run: impl FnOnce() -> T + std::panic::UnwindSafe) -> T {
+    std::panic::catch_unwind(run).unwrap_or_else(|failure| {
         eprintln!("to see it again: TONGJANG_SIM_SEED={seed} TONGJANG_SIM_RUNS=1");
-        std::panic::resume_unwind(failure);
-    }
+        std::panic::resume_unwind(failure)
+    })
 }

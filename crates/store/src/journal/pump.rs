@@ -18,9 +18,11 @@ use super::view::View;
 use crate::StoreError;
 use crate::disk::Disk;
 
-/// How many accounts are handed over at a commit, and how many shards of the keys.
+/// How many accounts are handed over at a commit at most, and how many shards of the keys.
 const ACCOUNTS: usize = 512;
-const SHARDS: usize = 64;
+const SHARDS: usize = 2048;
+/// No further shard is handed over at a commit after so many bytes.
+const ENOUGH: usize = 512 << 10;
 
 /// A snapshot under way.
 pub(super) struct Pump {
@@ -90,10 +92,10 @@ impl Pump {
         }
         if self.next_slot == book.seats().len() {
             let until = (self.next_shard + SHARDS).min(KeyIndex::SHARDS);
-            for shard in self.next_shard..until {
-                snapshot::put_keys(&mut items, book.keys(), shard);
+            while self.next_shard < until && items.len() < ENOUGH {
+                snapshot::put_keys(&mut items, book.keys(), self.next_shard);
+                self.next_shard += 1;
             }
-            self.next_shard = until;
         }
         let all = self.next_shard == KeyIndex::SHARDS;
         let last = all.then_some(Last { end, next_event });

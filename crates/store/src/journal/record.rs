@@ -3,6 +3,9 @@
 //! `docs/journal-format.md` gives them byte by byte. A record says an account by its place in the
 //! table (its slot), so reading one needs the table; [`Facts`] lends it.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use tongjang_core::{

@@ -1,0 +1,145 @@
+//! Records of real events are read back; records of any other bytes are refused and never panic.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tongjang_core::apply::apply;
+use tongjang_core::{Caller, Decision, MemoryBook, Request, decide};
+
+use super::*;
+
+/// Accounts in the order of their opening.
+#[derive(Default)]
+struct Table(Vec<Arc<Opened>>);
+
+impl Facts for Table {
+    fn opened(&self, slot: u32) -> Option<Arc<Opened>> {
+        self.0.get(slot as usize).cloned()
+    }
+
+    fn slot(&self, id: AccountId) -> Option<u32> {
+        self.0.iter().position(|opened| opened.id == id).map(|slot| slot as u32)
+    }
+}
+
+/// An event of each kind, with a key and without, and the table for them.
+fn events() -> (Table, Vec<Event>) {
+    let (mut book, mut table, mut events) = (MemoryBook::new(), Table::default(), Vec::new());
+    let mut ask = |command: Command| {
+        let nonce = events.len() as u64;
+        let key = IdempotencyKey::new(&format!("key-{nonce}")).unwrap();
+        let key = (nonce % 2 == 0).then(|| (key, Fingerprint::of(&command)));
+        let caller = Caller::operator(UserId::from_bits(1 + u128::from(nonce) % 3));
+        let at = Timestamp::from_micros(1_795_305_600_000_000);
+        let request = Request { caller, at, nonce, key, expected_version: None, command };
+        let Ok(decision) = decide(&book, &request);
+        let Decision::New(event) = decision else { panic!("{decision:?}") };
+        apply(&mut book, &event);
+        if let Event::Opened(opening) = &event {
+            table.0.extend(opening.settlement.iter().chain([&opening.account]).cloned());
+        }
+        events.push(event.clone());
+        event
+    };
+    let mut open = |owner: u128, number: &str| {
+        let event = ask(Command::Open {
+            owner: UserId::from_bits(owner),
+            currency: Currency::KRW,
+            bank: Bank::new("088").unwrap(),
+            number: AccountNumber::new(number).unwrap(),
+            number_made: owner == 2,
+        });
+        let Event::Opened(opening) = event else { panic!("{event:?}") };
+        opening.account.id
+    };
+    let (from, to) = (open(1, "110-1"), open(2, "110-2"));
+    let metadata = || Metadata::new(vec![("order".into(), "9".into())]).unwrap();
+    let amount = Amount::new(1 << 60).unwrap();
+    let memo = || Memo::new(&"급여".repeat(70)).unwrap();
+    for _ in 0..3 {
+        ask(Command::Deposit { account: from, amount, memo: memo(), metadata: metadata() });
+    }
+    for to_memo in [None, Some(Memo::EMPTY)] {
+        let metadata = Metadata::EMPTY;
+        ask(Command::Transfer { from, to, amount, memo: memo(), to_memo, metadata });
+    }
+    ask(Command::ChangeStatus { account: to, status: Status::Frozen });
+    let refused = Command::Transfer {
+        from,
+        to,
+        amount,
+        memo: memo(),
+        to_memo: Some(memo()),
+        metadata: metadata(),
+    };
+    ask(refused);
+    (table, events)
+}
+
+fn written(table: &Table, event: &Event) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_event(&mut bytes, table, event);
+    bytes
+}
+
+/// The record with these contents, whose check fits.
+fn record(contents: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_record(&mut bytes, |out| out.extend_from_slice(contents));
+    bytes
+}
+
+#[test]
+fn every_kind_of_event_is_read_back() {
+    let (table, events) = events();
+    assert_eq!(events.len(), 9);
+    for event in events {
+        let bytes = written(&table, &event);
+        assert_eq!(read(&bytes, 4096, &table), Ok(Record::Event(event)));
+        assert_eq!(span(&bytes), Ok(bytes.len()));
+        for length in 0..bytes.len() - 8 {
+            assert!(matches!(read(&bytes[..length], 4096, &table), Err(BadRecord::Short(_))));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn bytes_that_are_no_record_are_refused(
+        bytes in vec(any::<u8>(), 0..300),
+        position in any::<u64>(),
+    ) {
+        let (table, _) = events();
+        prop_assert!(read(&bytes, position, &table).is_err());
+        let _ = booked_at(&bytes);
+    }
+
+    #[test]
+    fn contents_that_make_no_sense_never_panic(
+        tag in prop::sample::select(&[1u8, 2, 3, 4, 16][..]),
+        rest in vec(any::<u8>(), 0..300),
+        position in any::<u64>(),
+    ) {
+        let (table, _) = events();
+        let bytes = record(&[&[tag][..], &rest].concat());
+        let _ = read(&bytes, position, &table);
+        let _ = booked_at(&bytes);
+    }
+
+    #[test]
+    fn a_record_with_bytes_changed_never_panics(
+        which in any::<prop::sample::Index>(),
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let (table, events) = events();
+        let bytes = written(&table, which.get(&events));
+        let length = Take(&bytes).u32().unwrap() as usize;
+        let mut contents = bytes[HEADER..length].to_vec();
+        for (at, value) in &changes {
+            *at.get_mut(&mut contents) = *value;
+        }
+        let _ = read(&record(&contents), 1 << 20, &table);
+        let short = &contents[..1 + cut.index(contents.len())];
+        let _ = read(&record(short), 1 << 20, &table);
+    }
+}
