@@ -54,7 +54,8 @@ pub trait Reader: Clone + Send + Sync + 'static {
     ) -> Result<Option<AccountId>, StoreError>;
 
     /// At most `limit` accounts of `owner` (of everybody, if `None`; settlement accounts only in
-    /// that case) in the order of their ids, which is that of their age, after the account `after`.
+    /// that case) in the order of their opening, after the account `after`. That is the order of
+    /// their ids, too, but for a settlement account, which stands before its currency's first one.
     fn accounts(
         &self,
         owner: Option<UserId>,

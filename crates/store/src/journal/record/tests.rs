@@ -27,7 +27,7 @@ fn events() -> (Table, Vec<Event>) {
     let mut ask = |command: Command| {
         let nonce = events.len() as u64;
         let key = IdempotencyKey::new(&format!("key-{nonce}")).unwrap();
-        let key = (nonce % 2 == 0).then(|| (key, Fingerprint::of(&command)));
+        let key = nonce.is_multiple_of(2).then(|| (key, Fingerprint::of(&command)));
         let caller = Caller::operator(UserId::from_bits(1 + u128::from(nonce) % 3));
         let at = Timestamp::from_micros(1_795_305_600_000_000);
         let request = Request { caller, at, nonce, key, expected_version: None, command };
