@@ -107,6 +107,17 @@ pub enum Command {
 }
 
 impl Command {
+    /// The customers' accounts that it names.
+    pub fn accounts(&self) -> [Option<AccountId>; 2] {
+        match self {
+            Self::Open { .. } => [None, None],
+            Self::Deposit { account, .. }
+            | Self::Withdraw { account, .. }
+            | Self::ChangeStatus { account, .. } => [Some(*account), None],
+            Self::Transfer { from, to, .. } => [Some(*from), Some(*to)],
+        }
+    }
+
     /// The bytes that tell this command from every other: a tag, then each field, each text after
     /// its length. They go into the [`Fingerprint`](crate::Fingerprint).
     pub(crate) fn canonical(&self, put: &mut impl FnMut(&[u8])) {

@@ -107,6 +107,13 @@ impl AccountId {
     }
 }
 
+impl AccountId {
+    /// Whether this is a settlement account's id, as [`settlement`](Self::settlement) makes it.
+    pub fn is_settlement(self) -> bool {
+        self.0 >> 64 == 0
+    }
+}
+
 impl TransactionId {
     /// When the transaction was booked.
     pub fn booked_at(self) -> Timestamp {

@@ -55,6 +55,9 @@ const SNAPSHOT_EVERY: u64 = 256 << 20;
 /// In a shorter segment the room that is left for a frame may be too small for one event.
 const SMALLEST_SEGMENT: u64 = 64 << 10;
 
+/// From so many requests on it pays to touch all that they need before the first is decided.
+const WORTH_WARMING: usize = 64;
+
 /// Where a journal is and how it is kept.
 #[derive(Clone)]
 pub struct JournalConfig {
@@ -238,7 +241,10 @@ impl Journal {
 impl Store for Journal {
     type Book = JournalBook;
 
-    fn load(&mut self, _: &[&Request]) -> Result<(), StoreError> {
+    fn load(&mut self, requests: &[&Request]) -> Result<(), StoreError> {
+        if requests.len() >= WORTH_WARMING {
+            self.book.warm(requests);
+        }
         self.log.poison().check()
     }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 use tongjang_core::{
-    Account, AccountId, AccountNumber, Bank, Book, Booked, Currency, Event, IdempotencyKey, Opened,
-    Timestamp, UserId,
+    Account, AccountId, AccountNumber, Bank, Book, Booked, Currency, Direction, Event,
+    IdempotencyKey, Opened, Request, Timestamp, UserId,
 };
 
 use super::keys::KeyIndex;
@@ -158,10 +158,10 @@ impl JournalBook {
     pub(super) fn take(&mut self) -> Filled {
         let frame = std::mem::take(&mut self.frame);
         let mut publication = frame.publication;
-        publication.accounts = frame
+        publication.standings = frame
             .touched
             .into_iter()
-            .map(|slot| (slot, self.places[slot as usize].seat.account.clone()))
+            .map(|slot| (slot, self.places[slot as usize].seat.account.standing().clone()))
             .collect();
         self.batch += 1;
         let first_event = self.next_event;
@@ -199,6 +199,28 @@ impl JournalBook {
     /// The index of keys.
     pub(super) fn keys(&self) -> &KeyIndex {
         &self.keys
+    }
+
+    /// Touches what `requests` will need, one kind after the other. Each wait for memory is then
+    /// one of many at once, instead of one after another while the requests are decided.
+    pub(super) fn warm(&self, requests: &[&Request]) {
+        let slots = self.register.slots(
+            requests.iter().flat_map(|request| request.command.accounts().into_iter().flatten()),
+        );
+        let places = slots.iter().filter_map(|slot| self.places.get(*slot as usize));
+        let entries = places.fold(0u64, |sum, place| {
+            let seat = &place.seat;
+            sum ^ place.touched_in ^ seat.account.version() ^ seat.trail.tail().len() as u64
+        });
+        let keys = requests.iter().fold(0u64, |sum, request| match &request.key {
+            Some((key, _)) => {
+                let hash = self.keys.hash(request.caller.user, key);
+                sum ^ self.keys.candidates(hash).next().unwrap_or(0)
+            }
+            None => sum,
+        });
+        // Only the touching counts.
+        std::hint::black_box((entries, keys));
     }
 
     fn place(&self, id: AccountId) -> Option<u32> {
@@ -252,10 +274,19 @@ impl JournalBook {
             }
             self.frame.publication.steps.push(step);
         }
-        let counts = &mut self.frame.publication.transactions;
-        match counts.iter_mut().find(|(currency, _)| *currency == transaction.currency) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((transaction.currency, 1)),
+        let total = self.frame.publication.total(transaction.currency);
+        total.transactions += 1;
+        for entry in &transaction.entries {
+            let sum = if entry.account.is_settlement() {
+                &mut total.settlement_balance
+            } else {
+                &mut total.customer_balance
+            };
+            let changed = match entry.direction {
+                Direction::Credit => sum.plus(entry.amount),
+                Direction::Debit => sum.minus(entry.amount),
+            };
+            *sum = changed.expect("a batch moves far less than 128 bits hold");
         }
     }
 
@@ -294,6 +325,10 @@ impl Book for JournalBook {
         assert!(self.register.slot(opened.id).is_none(), "an account is opened once");
         let slot = u32::try_from(self.places.len()).expect("fewer than 2^32 accounts");
         self.register.enter(slot, &opened);
+        if !opened.is_settlement() {
+            self.frame.publication.total(opened.currency).accounts += 1;
+        }
+        self.frame.publication.opened.push((slot, opened.clone()));
         let seat = Seat { account: Account::open(opened), trail: Default::default() };
         self.places.push(Place { seat, touched_in: 0 });
         self.touch(slot);

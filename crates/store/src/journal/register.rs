@@ -68,6 +68,12 @@ impl Register {
         self.shard(id).read().get(&id).copied()
     }
 
+    /// The slots of those of `ids` that there are, with one look at the locks for all of them.
+    pub(super) fn slots(&self, ids: impl Iterator<Item = AccountId>) -> Vec<u32> {
+        let shards: Vec<_> = self.by_id.iter().map(RwLock::read).collect();
+        ids.filter_map(|id| shards[id.bits() as usize % SHARDS].get(&id).copied()).collect()
+    }
+
     /// The slot of the account with this number in this bank.
     pub(super) fn slot_by_number(&self, bank: &Bank, number: &AccountNumber) -> Option<u32> {
         self.by_number.read().get(&self.number_hash(bank, number)).copied()

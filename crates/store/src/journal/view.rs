@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
+use tongjang_core::account::Standing;
 use tongjang_core::{Account, AccountId, Balance, Currency, Direction, Opened, Timestamp};
 
 use super::record::Facts;
@@ -45,20 +46,50 @@ pub(super) struct Step {
     pub(super) block_position: u64,
 }
 
-/// All that a batch changes in the view.
+/// All that a batch changes in the view. It holds copies and no shared pointers, so that
+/// publishing touches an account's seat and nothing else of it.
 #[derive(Default)]
 pub(super) struct Publication {
+    /// New accounts, in the order of their slots.
+    pub(super) opened: Vec<(u32, Arc<Opened>)>,
     pub(super) steps: Vec<Step>,
-    /// Each account that changed, as it is at the end of the batch; new ones in slot order.
-    pub(super) accounts: Vec<(u32, Account)>,
+    /// Where each account that changed stands at the end of the batch.
+    pub(super) standings: Vec<(u32, Standing)>,
     pub(super) marks: Vec<TimeMark>,
-    pub(super) transactions: Vec<(Currency, u64)>,
+    /// What changed in each currency, as if from zero.
+    pub(super) totals: Vec<LedgerTotals>,
+}
+
+impl Publication {
+    /// What changed in `currency`.
+    pub(super) fn total(&mut self, currency: Currency) -> &mut LedgerTotals {
+        let known = self.totals.iter().position(|total| total.currency == currency);
+        let index = known.unwrap_or_else(|| {
+            self.totals.push(nothing_in(currency));
+            self.totals.len() - 1
+        });
+        &mut self.totals[index]
+    }
+}
+
+/// An account as it is kept for queries.
+struct Shown {
+    opened: Arc<Opened>,
+    standing: Standing,
+    trail: Trail,
+}
+
+impl Shown {
+    fn account(&self) -> Account {
+        let account = Account::at(self.opened.clone(), self.standing.clone());
+        account.expect("the figures of an account are published together")
+    }
 }
 
 /// The durable state of the ledger.
 pub(super) struct View {
     pub(super) register: Arc<Register>,
-    shards: Vec<RwLock<Vec<Seat>>>,
+    shards: Vec<RwLock<Vec<Shown>>>,
     published: AtomicU32,
     /// Where the published part of the journal ends: all accounts that it names are published.
     end: AtomicU64,
@@ -84,16 +115,19 @@ impl View {
             totals: RwLock::default(),
         };
         let mut totals = BTreeMap::new();
-        for (slot, seat) in seats.enumerate() {
-            let account = &seat.account;
+        for (slot, Seat { account, trail }) in seats.enumerate() {
             let total = entry_of(&mut totals, account.currency());
-            if !account.opened().is_settlement() {
-                total.accounts += 1;
-            }
             // Each transaction has two entries, so this counts halves.
             total.transactions += account.entry_count();
-            add(total, account, account.balance());
-            view.shards[slot % SHARDS].write().push(seat);
+            let sum = if account.opened().is_settlement() {
+                &mut total.settlement_balance
+            } else {
+                total.accounts += 1;
+                &mut total.customer_balance
+            };
+            *sum = added(*sum, account.balance());
+            let (opened, standing) = (account.opened().clone(), account.standing().clone());
+            view.shards[slot % SHARDS].write().push(Shown { opened, standing, trail });
         }
         totals.values_mut().for_each(|total| total.transactions /= 2);
         *view.totals.write() = totals;
@@ -105,16 +139,12 @@ impl View {
     /// The order matters to whoever reads meanwhile: a record names its accounts, so new accounts
     /// come first, then the journal's end, then the trails to the records, and the figures last.
     pub(super) fn publish(&self, batch: Publication, end: u64) {
-        let mut opened = Vec::new();
-        for (slot, account) in &batch.accounts {
-            let mut shard = self.shards[*slot as usize % SHARDS].write();
-            if *slot as usize / SHARDS == shard.len() {
-                let account = Account::open(account.opened().clone());
-                opened.push((account.currency(), account.opened().is_settlement()));
-                shard.push(Seat { account, trail: Trail::default() });
-                drop(shard);
-                self.published.store(slot + 1, Ordering::Release);
-            }
+        for (slot, opened) in batch.opened {
+            let standing = Account::open(opened.clone()).standing().clone();
+            let trail = Trail::default();
+            let shown = Shown { opened, standing, trail };
+            self.shards[slot as usize % SHARDS].write().push(shown);
+            self.published.store(slot + 1, Ordering::Release);
         }
         self.end.store(end, Ordering::Release);
         for step in &batch.steps {
@@ -126,19 +156,16 @@ impl View {
             }
         }
         let mut totals = self.totals.write();
-        for (currency, is_settlement) in opened {
-            entry_of(&mut totals, currency).accounts += u64::from(!is_settlement);
-        }
-        for (slot, account) in batch.accounts {
-            let total = entry_of(&mut totals, account.currency());
+        for (slot, standing) in batch.standings {
             let mut shard = self.shards[slot as usize % SHARDS].write();
-            let seat = &mut shard[slot as usize / SHARDS];
-            let change = account.balance().checked_sub(seat.account.balance());
-            add(total, &account, change.expect("the balances fit, so does their difference"));
-            seat.account = account;
+            shard[slot as usize / SHARDS].standing = standing;
         }
-        for (currency, count) in batch.transactions {
-            entry_of(&mut totals, currency).transactions += count;
+        for change in batch.totals {
+            let total = entry_of(&mut totals, change.currency);
+            total.accounts += change.accounts;
+            total.transactions += change.transactions;
+            total.customer_balance = added(total.customer_balance, change.customer_balance);
+            total.settlement_balance = added(total.settlement_balance, change.settlement_balance);
         }
         drop(totals);
         if !batch.marks.is_empty() {
@@ -148,12 +175,12 @@ impl View {
 
     /// The account at `slot` and the way to its history.
     pub(super) fn seat(&self, slot: u32) -> Option<Seat> {
-        self.at(slot, Seat::clone)
+        self.at(slot, |shown| Seat { account: shown.account(), trail: shown.trail.clone() })
     }
 
     /// The account at `slot`.
     pub(super) fn account(&self, slot: u32) -> Option<Account> {
-        self.at(slot, |seat| seat.account.clone())
+        self.at(slot, Shown::account)
     }
 
     /// How many accounts are published.
@@ -183,7 +210,7 @@ impl View {
         self.totals.read().values().copied().collect()
     }
 
-    fn at<T>(&self, slot: u32, look: impl FnOnce(&Seat) -> T) -> Option<T> {
+    fn at<T>(&self, slot: u32, look: impl FnOnce(&Shown) -> T) -> Option<T> {
         if slot >= self.published() {
             return None;
         }
@@ -194,7 +221,7 @@ impl View {
 
 impl Facts for View {
     fn opened(&self, slot: u32) -> Option<Arc<Opened>> {
-        self.at(slot, |seat| seat.account.opened().clone())
+        self.at(slot, |shown| shown.opened.clone())
     }
 
     fn slot(&self, id: AccountId) -> Option<u32> {
@@ -206,20 +233,19 @@ fn entry_of(
     totals: &mut BTreeMap<Currency, LedgerTotals>,
     currency: Currency,
 ) -> &mut LedgerTotals {
-    totals.entry(currency).or_insert(LedgerTotals {
+    totals.entry(currency).or_insert_with(|| nothing_in(currency))
+}
+
+fn nothing_in(currency: Currency) -> LedgerTotals {
+    LedgerTotals {
         currency,
         accounts: 0,
         transactions: 0,
         customer_balance: Balance::ZERO,
         settlement_balance: Balance::ZERO,
-    })
+    }
 }
 
-fn add(total: &mut LedgerTotals, account: &Account, change: Balance) {
-    let sum = if account.opened().is_settlement() {
-        &mut total.settlement_balance
-    } else {
-        &mut total.customer_balance
-    };
-    *sum = sum.checked_add(change).expect("the settlement account holds the same sum");
+fn added(sum: Balance, change: Balance) -> Balance {
+    sum.checked_add(change).expect("the settlement account holds the same sum")
 }

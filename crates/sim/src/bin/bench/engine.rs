@@ -166,7 +166,7 @@ pub(crate) fn commit_all(
     let mut commits = 0;
     let mut openings = Vec::new();
     for chunk in requests.chunks(batch) {
-        journal.load(&[])?;
+        journal.load(&chunk.iter().collect::<Vec<_>>())?;
         for request in chunk {
             if journal.is_full() {
                 let done = done.clone();
