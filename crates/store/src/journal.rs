@@ -241,11 +241,14 @@ impl Journal {
 impl Store for Journal {
     type Book = JournalBook;
 
-    fn load(&mut self, requests: &[&Request]) -> Result<(), StoreError> {
-        if requests.len() >= WORTH_WARMING {
-            self.book.warm(requests);
-        }
+    fn load(&mut self, _: &[&Request]) -> Result<(), StoreError> {
         self.log.poison().check()
+    }
+
+    fn warm(&mut self, next: &[&Request]) {
+        if next.len() >= WORTH_WARMING {
+            self.book.warm(next);
+        }
     }
 
     fn book(&mut self) -> &mut JournalBook {

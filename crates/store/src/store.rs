@@ -20,6 +20,12 @@ pub trait Store: Send + 'static {
     /// Brings in what `requests` touch, as of the last commit, and begins a batch.
     fn load(&mut self, requests: &[&Request]) -> Result<(), StoreError>;
 
+    /// Told before each few requests of the batch are decided: `next` come next. A store that
+    /// keeps its accounts in memory may have them at hand by then.
+    fn warm(&mut self, next: &[&Request]) {
+        let _ = next;
+    }
+
     /// The book, with what the batch did so far.
     fn book(&mut self) -> &mut Self::Book;
 

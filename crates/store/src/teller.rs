@@ -1,6 +1,7 @@
 //! The teller: the one who writes. He takes whatever waits, decides it in order, has the batch
 //! made durable by one commit, and only then answers.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread::JoinHandle;
@@ -52,6 +53,9 @@ pub type Reply = Box<dyn FnOnce(Result<Answer, StoreError>) + Send>;
 /// Runs what it is given, which calls the replies of a batch: at once, or on another thread, so
 /// that the one that writes the journal can go on with the next batch.
 pub type Messenger = Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
+
+/// The store is told of so many requests at once before they are decided.
+const FEW: usize = 512;
 
 struct Order {
     request: Request,
@@ -240,7 +244,13 @@ fn serve<S: Store>(
     let requests: Vec<&Request> = batch.iter().map(|order| &order.request).collect();
     store.load(&requests)?;
     let mut answers = Vec::with_capacity(batch.len());
-    for Order { request, reply } in batch {
+    let mut batch = VecDeque::from(batch);
+    for nth in 0..batch.len() {
+        if nth.is_multiple_of(FEW) {
+            let few: Vec<&Request> = batch.iter().take(FEW).map(|order| &order.request).collect();
+            store.warm(&few);
+        }
+        let Some(Order { request, reply }) = batch.pop_front() else { break };
         if store.is_full() {
             store.commit(release(std::mem::take(&mut answers), messenger))?;
         }

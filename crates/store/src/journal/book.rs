@@ -386,6 +386,10 @@ impl Facts for JournalBook {
         self.places.get(slot as usize).map(|place| place.seat.account.opened().clone())
     }
 
+    fn owner(&self, slot: u32) -> Option<UserId> {
+        self.places.get(slot as usize).map(|place| place.seat.account.owner())
+    }
+
     fn slot(&self, id: AccountId) -> Option<u32> {
         self.place(id)
     }

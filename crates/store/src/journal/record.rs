@@ -38,6 +38,10 @@ const BLOCK_OF_ENTRIES: u8 = 16;
 pub(super) trait Facts {
     /// The facts of the account at `slot`.
     fn opened(&self, slot: u32) -> Option<Arc<Opened>>;
+    /// Who owns the account at `slot`.
+    fn owner(&self, slot: u32) -> Option<UserId> {
+        self.opened(slot).map(|opened| opened.owner)
+    }
     /// The place of the account `id`.
     fn slot(&self, id: AccountId) -> Option<u32>;
 }
@@ -264,15 +268,12 @@ fn bits(choices: &[(bool, u8)]) -> u8 {
 
 fn put_booked(out: &mut Vec<u8>, facts: &impl Facts, booked: &Booked) {
     let transaction = &booked.transaction;
-    let slots: Vec<u32> = transaction
-        .entries
-        .iter()
-        .map(|entry| facts.slot(entry.account).expect("a booked account is in the table"))
-        .collect();
-    let owner = |nth: usize| {
-        let slot = *slots.get(nth)?;
-        facts.opened(slot).map(|opened| opened.owner)
+    let [first, second] = transaction.entries.as_slice() else {
+        unreachable!("the rules book one debit and one credit");
     };
+    let slot = |entry: &Entry| facts.slot(entry.account).expect("a booked account is in the table");
+    let slots = [slot(first), slot(second)];
+    let owner = |nth: usize| facts.owner(slots[nth]);
     let scope = booked.key.as_ref().map(|used| used.scope);
     let whose = match scope {
         None => 0,

@@ -84,6 +84,10 @@ impl Trail {
         if direction == Direction::Credit {
             self.tail_mask |= 1 << self.tail.len();
         }
+        if self.tail.is_empty() {
+            // Room for a block at once: it is filled sooner or later, and never outgrown.
+            self.tail.reserve_exact(BLOCK as usize);
+        }
         self.tail.push(position);
         let positions = <[u64; BLOCK as usize]>::try_from(self.tail.as_slice()).ok()?;
         let previous = self.newest();

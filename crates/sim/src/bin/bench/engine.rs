@@ -166,8 +166,12 @@ pub(crate) fn commit_all(
     let mut commits = 0;
     let mut openings = Vec::new();
     for chunk in requests.chunks(batch) {
-        journal.load(&chunk.iter().collect::<Vec<_>>())?;
-        for request in chunk {
+        let chunk: Vec<&Request> = chunk.iter().collect();
+        journal.load(&chunk)?;
+        for (nth, request) in chunk.iter().enumerate() {
+            if nth.is_multiple_of(512) {
+                journal.warm(&chunk[nth..chunk.len().min(nth + 512)]);
+            }
             if journal.is_full() {
                 let done = done.clone();
                 journal.commit(Box::new(move |result| done.send(result).expect("we wait")))?;
