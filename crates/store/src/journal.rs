@@ -128,6 +128,9 @@ impl Journal {
         if !Log::exists(&*config.disk, &segments)? {
             assert!(config.log.segment_bytes >= SMALLEST_SEGMENT, "a segment has room for events");
             config.disk.create_dir(&config.dir)?;
+            if let Some(parent) = config.dir.parent().filter(|path| !path.as_os_str().is_empty()) {
+                config.disk.sync_dir(parent)?;
+            }
             let id = config.new_ledger_id;
             Log::create(config.disk.clone(), &segments, id, config.log)?.close()?;
         }

@@ -1,7 +1,6 @@
 //! The teller: the one who writes. He takes whatever waits, decides it in order, has the batch
 //! made durable by one commit, and only then answers.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread::JoinHandle;
@@ -225,7 +224,7 @@ fn work<S: Store>(
         open = first.is_some();
         let mut waiting = first.into_iter().chain(orders.try_iter()).peekable();
         while waiting.peek().is_some() {
-            let batch: Vec<Order> = waiting.by_ref().take(limits.batch).collect();
+            let batch: Vec<Order> = waiting.by_ref().take(limits.batch.max(1)).collect();
             batches.fetch_add(1, Relaxed);
             serve(&mut store, batch, messenger)?;
         }
@@ -244,17 +243,16 @@ fn serve<S: Store>(
     let requests: Vec<&Request> = batch.iter().map(|order| &order.request).collect();
     store.load(&requests)?;
     let mut answers = Vec::with_capacity(batch.len());
-    let mut batch = VecDeque::from(batch);
-    for nth in 0..batch.len() {
-        if nth.is_multiple_of(FEW) {
-            let few: Vec<&Request> = batch.iter().take(FEW).map(|order| &order.request).collect();
-            store.warm(&few);
+    let mut batch = batch.into_iter();
+    while batch.len() > 0 {
+        let few: Vec<Order> = batch.by_ref().take(FEW).collect();
+        store.warm(&few.iter().map(|order| &order.request).collect::<Vec<_>>());
+        for Order { request, reply } in few {
+            if store.is_full() {
+                store.commit(release(std::mem::take(&mut answers), messenger))?;
+            }
+            answers.push((reply, answer(store.book(), &request)?));
         }
-        let Some(Order { request, reply }) = batch.pop_front() else { break };
-        if store.is_full() {
-            store.commit(release(std::mem::take(&mut answers), messenger))?;
-        }
-        answers.push((reply, answer(store.book(), &request)?));
     }
     store.commit(release(answers, messenger))
 }

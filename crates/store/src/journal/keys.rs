@@ -78,6 +78,17 @@ impl KeyIndex {
         self.shards[shard].used
     }
 
+    /// Whether this index and `other` know the same keys at the same places.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        let sorted = |shard: &Shard| {
+            let mut slots: Vec<u64> = shard.slots.iter().copied().filter(|s| *s != 0).collect();
+            slots.sort_unstable();
+            slots
+        };
+        let mut pairs = self.shards.iter().zip(&other.shards);
+        self.seed == other.seed && pairs.all(|(one, two)| sorted(one) == sorted(two))
+    }
+
     /// Brings back a slot of shard `shard` from a snapshot.
     pub(super) fn restore(&mut self, shard: usize, slot: u64) {
         self.shards[shard].insert(slot);

@@ -126,11 +126,12 @@ impl Reader for JournalReader {
             }
         };
         let mut page = EntryPage::default();
-        let most = query.scan_limit.try_into().unwrap_or(u64::MAX);
+        let most = query.scan_limit.max(1).try_into().unwrap_or(u64::MAX);
+        let limit = query.limit.max(1);
         let mut walk = Ranks { low: ranks.0, high: ranks.1 + 1, order: query.order };
         let (mut looked_at, mut left) = (0, walk.left());
         'page: while looked_at < most && walk.left() > 0 {
-            let more = (query.limit - page.rows.len()).clamp(1, CHUNK);
+            let more = (limit - page.rows.len()).clamp(1, CHUNK);
             for row in walk.next(&history, direction, more)? {
                 looked_at += 1;
                 left -= 1;
@@ -138,7 +139,7 @@ impl Reader for JournalReader {
                 if filter.matches(&row) {
                     page.rows.push(row);
                 }
-                if page.rows.len() == query.limit || looked_at == most {
+                if page.rows.len() == limit || looked_at == most {
                     break 'page;
                 }
             }

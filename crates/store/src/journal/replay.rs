@@ -92,6 +92,26 @@ impl Replay {
         self.due.is_empty() && self.from_event.iter().all(|event| *event <= self.next_event)
     }
 
+    /// What of a snapshot and the journal after it (`self`) is not what the whole journal leads to
+    /// (`whole`), accounts' figures aside. A snapshot that lacked a key would let its request be
+    /// booked again.
+    pub(super) fn differs(&self, whole: &Self) -> Option<&'static str> {
+        let pairs = || self.seats.iter().zip(&whole.seats);
+        if self.seats.len() != whole.seats.len()
+            || pairs().any(|(one, two)| one.account.opened() != two.account.opened())
+        {
+            Some("the accounts are not those that the journal opened")
+        } else if pairs().any(|(one, two)| one.trail != two.trail) {
+            Some("the way to an account's entries is not that of the journal")
+        } else if !self.keys.same(&whole.keys) {
+            Some("the idempotency keys are not those of the journal")
+        } else if self.next_event != whole.next_event || self.earliest != whole.earliest {
+            Some("the events or their times are not those of the journal")
+        } else {
+            None
+        }
+    }
+
     /// The register that the book and the view will share.
     pub(super) fn register(&self) -> Arc<Register> {
         self.register.clone()

@@ -59,24 +59,99 @@ pub fn verify(
     let known = Known { from: None, durable: kept.known.from };
     let (_, recovered) = Log::read_only(config.disk.clone(), &segments, known, each)?;
     let end = layout.place(&segments, recovered.end.position);
-    let kept = if kept.snapshot.is_some() {
-        check_complete(&kept.replay, kept.next_event, end.clone())?;
-        Kept { snapshot: kept.snapshot, replay: kept.replay }
-    } else {
-        Kept { snapshot: None, replay: whole }
+    let (kept, snapshot) = match kept.snapshot {
+        None => (whole, None),
+        Some(path) => {
+            check_complete(&kept.replay, kept.next_event, end.clone())?;
+            (kept.replay, Some((path, whole)))
+        }
     };
-    let start = kept.replay.finish();
+    // What is wrong now is wrong in the snapshot, if there is one.
+    let place = || snapshot.as_ref().map_or(end.clone(), |(path, _)| (path.clone(), 0));
+    let fault = |what: String| {
+        let (path, offset) = place();
+        let what = format!("{what}; without the snapshots a server reads the whole journal");
+        StoreError::Corrupt { path, offset, what }
+    };
+    let differs = snapshot.as_ref().and_then(|(_, whole)| kept.differs(whole));
+    if let Some(what) = differs {
+        return Err(fault(what.to_owned()));
+    }
+    let start = kept.finish();
     let accounts = start.seats.iter().map(|seat| &seat.account);
-    let summary = audit.finish(accounts).map_err(|fault| StoreError::Corrupt {
-        path: kept.snapshot.clone().unwrap_or(end.0),
-        offset: end.1,
-        what: fault.to_string(),
-    })?;
-    Ok(Verified { summary, snapshot: kept.snapshot, recovered })
+    let summary = audit.finish(accounts).map_err(|found| fault(found.to_string()))?;
+    Ok(Verified { summary, snapshot: snapshot.map(|(path, _)| path), recovered })
 }
 
-/// The balances that a server would start with.
-struct Kept {
-    snapshot: Option<PathBuf>,
-    replay: Replay,
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tongjang_core::apply::apply;
+    use tongjang_core::{
+        AccountNumber, Bank, Book, Caller, Command, Currency, Decision, Fingerprint,
+        IdempotencyKey, Request, Timestamp, UserId, decide,
+    };
+
+    use super::*;
+    use crate::Store;
+    use crate::faulty::FaultyDisk;
+    use crate::journal::Journal;
+    use crate::journal::snapshot::{self, SnapshotWriter};
+
+    const DIR: &str = "/ledger";
+
+    /// Opens an account under a key.
+    fn open_an_account(journal: &mut Journal) {
+        let owner = UserId::from_bits(1 << 64);
+        let command = Command::Open {
+            owner,
+            currency: Currency::KRW,
+            bank: Bank::new("088").unwrap(),
+            number: AccountNumber::new("110-1").unwrap(),
+            number_made: false,
+        };
+        let key = IdempotencyKey::new("k").unwrap();
+        let request = Request {
+            caller: Caller::owner(owner),
+            at: Timestamp::from_micros(1_000),
+            nonce: 1,
+            key: Some((key, Fingerprint::of(&command))),
+            expected_version: None,
+            command,
+        };
+        let Decision::New(event) = decide(journal.book(), &request).unwrap() else {
+            panic!("the key is new");
+        };
+        apply(journal.book(), &event);
+        journal.commit(Box::new(|durable| durable.unwrap())).unwrap();
+    }
+
+    #[test]
+    fn a_snapshot_that_lacks_a_key_is_found() {
+        let disk = Arc::new(FaultyDisk::new(1));
+        let mut config = JournalConfig::new(DIR, [1; 16]);
+        config.disk = disk;
+        config.log.segment_bytes = 64 << 10;
+        let (mut journal, ..) = Journal::open(config.clone()).unwrap();
+        open_an_account(&mut journal);
+        journal.close().unwrap();
+        assert!(verify(&config, |_| ()).unwrap().snapshot.is_some());
+
+        // The same snapshot once more, without the keys.
+        let (journal, ..) = Journal::open(config.clone()).unwrap();
+        let (from, earliest) = (*journal.end.lock(), journal.book.earliest());
+        let dir = config.dir.clone();
+        let mut forged =
+            SnapshotWriter::begin(config.disk.clone(), &dir, [1; 16], from, earliest).unwrap();
+        let mut items = Vec::new();
+        for seat in journal.book.seats() {
+            snapshot::put_account(&mut items, seat, from.next_event);
+        }
+        forged.write(&items).unwrap();
+        forged.finish(&journal.view.marks(), from.next_event).unwrap();
+        drop(journal);
+        let found = verify(&config, |_| ()).unwrap_err().to_string();
+        assert!(found.contains("the idempotency keys are not those of the journal"), "{found}");
+    }
 }
