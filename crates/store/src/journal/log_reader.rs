@@ -96,6 +96,12 @@ impl LogReader {
         self.0.layout.first_frame_of(self.0.layout.segment_of(position) + 1)
     }
 
+    /// `position`, or where the first frame of its segment begins if it is in the header before.
+    pub(super) fn after_header(&self, position: u64) -> u64 {
+        let layout = self.0.layout;
+        position.max(layout.first_frame_of(layout.segment_of(position)))
+    }
+
     /// The error that says what is wrong at `position`.
     pub(super) fn corrupt(&self, position: u64, what: &str) -> StoreError {
         let (path, offset) = self.0.layout.place(&self.0.dir, position);

@@ -7,7 +7,7 @@ use tongjang_core::Timestamp;
 
 use super::frame::{FRAME_HEADER, FRAME_MAGIC};
 use super::log_reader::LogReader;
-use super::record::{self, BadRecord, Facts, HEADER, LONGEST, Record};
+use super::record::{self, BadRecord, Facts, LONGEST, Record};
 use crate::StoreError;
 
 const PIECE: usize = 64 * 1024;
@@ -72,21 +72,86 @@ impl<'a> Scan<'a> {
         self.position = position;
     }
 
-    /// Has a whole record at hand, or all that there is. At the end of a segment goes on to the
-    /// next one.
+    /// Has a whole record at hand, or all that there is. Where a frame filled its segment to the
+    /// last byte, the next one begins after the header of the segment that follows.
     fn fill(&mut self) -> Result<(), StoreError> {
         let left = self.have.len().saturating_sub(self.used);
-        if left >= LONGEST.max(HEADER) {
+        if left >= LONGEST {
             return Ok(());
         }
         self.have.resize(PIECE, 0);
         self.used = 0;
-        let mut some = self.log.read_some(self.position, &mut self.have)?;
-        if some == 0 && self.log.next_segment(self.position) < self.log.durable_end() {
-            self.position = self.log.next_segment(self.position);
-            some = self.log.read_some(self.position, &mut self.have)?;
-        }
+        self.position = self.log.after_header(self.position);
+        let some = self.log.read_some(self.position, &mut self.have)?;
         self.have.truncate(some);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use tongjang_core::{
+        AccountId, Event, Fingerprint, IdempotencyKey, KeyUse, Opened, Status, StatusChanged,
+        UserId,
+    };
+
+    use super::*;
+    use crate::faulty::FaultyDisk;
+    use crate::journal::frame::{FIRST_EVENT, FrameEvents};
+    use crate::journal::log::{Log, LogConfig, Spares};
+
+    struct NoAccounts;
+
+    impl Facts for NoAccounts {
+        fn opened(&self, _: u32) -> Option<Arc<Opened>> {
+            None
+        }
+
+        fn slot(&self, _: AccountId) -> Option<u32> {
+            None
+        }
+    }
+
+    /// A record of 40 bytes, or of 72 with a key.
+    fn put(body: &mut Vec<u8>, with_key: bool) {
+        let (account, at) = (AccountId::from_bits(1), Timestamp::EPOCH);
+        let key = with_key.then(|| KeyUse {
+            scope: UserId::from_bits(1),
+            key: IdempotencyKey::new("k").unwrap(),
+            fingerprint: Fingerprint::from_bytes([0; 16]),
+        });
+        let change = StatusChanged { account, status: Status::Frozen, at, key };
+        record::put_event(body, &NoAccounts, &Event::StatusChanged(change));
+    }
+
+    #[test]
+    fn a_segment_filled_to_its_last_byte_is_followed_by_the_next() {
+        const EACH: u32 = 302 + 2;
+        let config = LogConfig { segment_bytes: 16 << 10, spares: Spares::Inline };
+        let disk = Arc::new(FaultyDisk::new(1));
+        let mut log = Log::create(disk, Path::new("/journal"), [1; 16], config).unwrap();
+        let reader = log.reader();
+        let (begin, mut first_event) = (log.next_body_position(), FIRST_EVENT);
+        for _ in 0..3 {
+            let mut body = Vec::new();
+            while body.len() < log.room() {
+                let left = log.room() - body.len();
+                put(&mut body, !left.is_multiple_of(40));
+            }
+            assert_eq!(body.len(), log.room(), "the segment is filled");
+            let events = FrameEvents { first_event, event_count: EACH, ..FrameEvents::default() };
+            log.append(body, events, Box::new(|done| assert!(done.is_ok()))).unwrap();
+            first_event += u64::from(EACH);
+        }
+        log.close().unwrap();
+        let mut scan = Scan::new(&reader, begin, reader.durable_end());
+        let mut found = 0;
+        while scan.next_from(Timestamp::EPOCH, &NoAccounts).unwrap().is_some() {
+            found += 1;
+        }
+        assert_eq!(found, 3 * EACH);
     }
 }
