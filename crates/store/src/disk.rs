@@ -3,7 +3,6 @@
 //! The journal talks to a [`Disk`]; that is [`RealDisk`] in a server and
 //! [`FaultyDisk`](crate::faulty::FaultyDisk) in tests that crash and tear.
 
-pub mod atomic_file;
 pub mod real;
 
 use std::any::Any;
@@ -11,7 +10,6 @@ use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use atomic_file::{AtomicFile, write_atomically};
 pub use real::RealDisk;
 
 use crate::StoreError;
@@ -79,16 +77,4 @@ pub trait DiskFile: Send + Sync {
 
     /// Cuts the file, or lengthens it by zeros.
     fn set_len(&self, len: u64) -> Result<(), StoreError>;
-}
-
-/// The whole content of a file.
-///
-/// # Errors
-/// If it cannot be opened or read.
-pub fn read_whole(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, StoreError> {
-    let file = disk.open_to_read(path)?;
-    let len = usize::try_from(file.len()?).expect("a file that is read whole fits into memory");
-    let mut bytes = vec![0; len];
-    file.read_at(&mut bytes, 0)?;
-    Ok(bytes)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tongjang_store::StoreError;
-use tongjang_store::disk::{RealDisk, read_whole, write_atomically};
+use tongjang_store::disk::RealDisk;
 use tongjang_store::faulty::FaultyDisk;
 use tongjang_store::journal::frame::{FIRST_EVENT, FrameEvents};
 use tongjang_store::journal::log::{Known, Log, LogConfig, Spares};
@@ -184,17 +184,6 @@ fn a_stale_spare_is_zeroed_and_taken_again() {
     assert_eq!((recovered.end.frame_number, recovered.torn), (30, None));
     assert_eq!(recovered.end.position / SMALL.segment_bytes, 1, "it ends in what was the spare");
     log.close().unwrap();
-}
-
-#[test]
-fn a_file_written_atomically_is_replaced_whole() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = Arc::new(RealDisk);
-    for bytes in [vec![1; 10], vec![2; 3 << 20], vec![]] {
-        write_atomically(disk.clone(), folder.path(), "snapshot", &bytes).unwrap();
-        assert!(read_whole(&*disk, &folder.path().join("snapshot")).unwrap() == bytes);
-    }
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 proptest! {
