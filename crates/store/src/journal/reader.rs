@@ -65,11 +65,18 @@ impl Reader for JournalReader {
                 slot => slot,
             },
         };
+        // What is asked for lies between these two slots.
+        let (low, high) = match (order, after) {
+            (_, None) => (0, published),
+            (Order::Asc, Some(after)) => (after.saturating_add(1), published),
+            (Order::Desc, Some(after)) => (0, after.min(published)),
+        };
         let slots = match owner {
-            None => chosen(0..published, order, after, limit),
+            None => page_of(low..high, order, limit),
             Some(owner) => self.view.register.of_owner(owner, |slots| {
-                let known = slots.partition_point(|slot| *slot < published);
-                chosen(slots[..known].iter().copied(), order, after, limit)
+                let below = |bound: u32| slots.partition_point(|slot| *slot < bound);
+                let (low, high) = (below(low), below(high));
+                page_of(slots[low..high.max(low)].iter().copied(), order, limit)
             }),
         };
         Ok(slots.into_iter().filter_map(|slot| self.view.account(slot)).collect())
@@ -167,7 +174,9 @@ impl Reader for JournalReader {
         };
         let (opening_balance, credits_before) = up_to(first)?;
         let (closing_balance, credits) = up_to(last)?;
-        let between = |high: Balance, low: Balance| high.checked_sub(low).unwrap_or_default();
+        let between = |high: Balance, low: Balance| {
+            high.checked_sub(low).expect("a range moves no more than the totals, which fit")
+        };
         let mut summary = Summary { opening_balance, closing_balance, ..Summary::default() };
         let (low, high) =
             (history.rank(filter.direction, first)?, history.rank(filter.direction, last)?);
@@ -259,19 +268,10 @@ fn range(history: &History<'_>, filter: &EntryFilter) -> Result<(u64, u64), Stor
     Ok((first, last.max(first)))
 }
 
-/// At most `limit` of `slots`, which ascend, after `after` in the order asked for.
-fn chosen(
-    slots: impl DoubleEndedIterator<Item = u32>,
-    order: Order,
-    after: Option<u32>,
-    limit: usize,
-) -> Vec<u32> {
+/// The first `limit` of `slots`, which ascend, in the order asked for.
+fn page_of(slots: impl DoubleEndedIterator<Item = u32>, order: Order, limit: usize) -> Vec<u32> {
     match order {
-        Order::Asc => {
-            slots.filter(|slot| after.is_none_or(|after| *slot > after)).take(limit).collect()
-        }
-        Order::Desc => {
-            slots.rev().filter(|slot| after.is_none_or(|after| *slot < after)).take(limit).collect()
-        }
+        Order::Asc => slots.take(limit).collect(),
+        Order::Desc => slots.rev().take(limit).collect(),
     }
 }
