@@ -49,7 +49,7 @@ pub(super) trait Facts {
 /// What a record holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Record {
-    /// An event, and the slot of the first account that it opens.
+    /// An event.
     Event(Event),
     /// A block of an account's trail. It follows from the events before it.
     Block(Block),
@@ -107,7 +107,7 @@ pub(super) fn span(bytes: &[u8]) -> Result<usize, BadRecord> {
     }
 }
 
-/// Appends `event`. An account that it opens gets the slot that [`Facts`] tells.
+/// Appends `event`. `facts` must know the accounts that it is booked on.
 pub(super) fn put_event(out: &mut Vec<u8>, facts: &impl Facts, event: &Event) {
     put_record(out, |out| match event {
         Event::Opened(opening) => {
