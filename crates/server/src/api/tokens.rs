@@ -59,19 +59,15 @@ async fn log_in(
     Body(body): Body<LoginBody>,
 ) -> Result<Json<TokenBody>, Problem> {
     let now = app.clock.now();
-    let username = Username::key_of(&body.username);
-    app.auth.throttle.attempt(&username, client, now)?;
-    let decided = decide(&app, body).await;
+    // A text that can be no username is nobody's, and not worth the memory to count it.
+    let username = Username::new(&body.username, "/username").map_err(|_| wrong())?;
+    app.auth.throttle.attempt(username.key(), client, now)?;
+    let decided = decide(&app, &username, body.password).await;
     if decided.is_err() {
-        app.auth.throttle.undecided(&username, client);
+        app.auth.throttle.undecided(username.key(), client);
     }
-    let Some(user) = decided? else {
-        return Err(Problem::new(Code::Unauthenticated).detail(Text::fixed(
-            "The username or the password is wrong.",
-            "사용자 이름 또는 비밀번호가 틀렸습니다.",
-        )));
-    };
-    app.auth.throttle.succeeded(&username, client);
+    let user = decided?.ok_or_else(wrong)?;
+    app.auth.throttle.succeeded(username.key(), client);
     let token = Secret::token(&app.random);
     let expires_at = Timestamp::from_micros(now.micros() + i64::from(TOKEN_SECONDS) * 1_000_000);
     app.directory.add_token(token.hash(), user, expires_at, now).await?;
@@ -82,10 +78,21 @@ async fn log_in(
     }))
 }
 
+fn wrong() -> Problem {
+    Problem::new(Code::Unauthenticated).detail(Text::fixed(
+        "The username or the password is wrong.",
+        "사용자 이름 또는 비밀번호가 틀렸습니다.",
+    ))
+}
+
 /// The user whose name and password these are.
-async fn decide(app: &App, body: LoginBody) -> Result<Option<UserId>, Problem> {
-    let found = app.directory.user_named(&body.username).await?;
+async fn decide(
+    app: &App,
+    username: &Username,
+    password: Password,
+) -> Result<Option<UserId>, Problem> {
+    let found = app.directory.user_named(username).await?;
     let (user, hash) = found.unzip();
-    let right = app.auth.passwords.check(body.password, hash).await?;
+    let right = app.auth.passwords.check(password, hash).await?;
     Ok(user.filter(|_| right))
 }

@@ -16,15 +16,22 @@ pub struct Username {
 }
 
 impl Username {
+    /// The fewest characters of a username.
+    pub const MIN_CHARS: usize = 3;
+    /// The most characters of a username.
+    pub const MAX_CHARS: usize = 64;
+
     /// The username that `text` spells.
     ///
     /// # Errors
     /// 400 `invalid-request` at `pointer`.
     pub fn new(text: &str, pointer: &str) -> Result<Self, Problem> {
-        let written: String = text.nfkc().collect();
+        // A stranger may send a whole body of it; one letter too many is enough to see that.
+        let written: String = text.nfkc().take(Self::MAX_CHARS + 1).collect();
+        let length = Self::MIN_CHARS..=Self::MAX_CHARS;
         let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if (3..=64).contains(&written.chars().count()) && written.chars().all(allowed) {
-            return Ok(Self { key: Self::key_of(text), written });
+        if length.contains(&written.chars().count()) && written.chars().all(allowed) {
+            return Ok(Self { key: key_of(&written), written });
         }
         Err(Problem::invalid(
             pointer,
@@ -36,9 +43,13 @@ impl Username {
     }
 
     /// What two usernames share that are the same, whatever their case and Unicode form.
-    pub fn key_of(text: &str) -> String {
-        text.nfkc().flat_map(char::to_lowercase).nfkc().collect()
+    pub fn key(&self) -> &str {
+        &self.key
     }
+}
+
+fn key_of(text: &str) -> String {
+    text.nfkc().flat_map(char::to_lowercase).nfkc().collect()
 }
 
 /// A user as others may see him.
@@ -110,9 +121,9 @@ impl Directory {
     /// 503 if the directory fails.
     pub async fn user_named(
         &self,
-        username: &str,
+        username: &Username,
     ) -> Result<Option<(UserId, PasswordHash)>, Problem> {
-        let key = Username::key_of(username);
+        let key = username.key.clone();
         self.read(move |connection| {
             let sql = "SELECT id, password_hash FROM users WHERE username_key = ?1";
             let mut query = connection.prepare_cached(sql).attempt("look a username up")?;
@@ -172,7 +183,8 @@ mod tests {
     #[test]
     fn case_and_width_do_not_make_another_username() {
         for (one, other) in [("Kim", "kim"), ("ｋｉｍ", "KIM"), ("김철수", "김철수")] {
-            assert_eq!(Username::key_of(one), Username::key_of(other));
+            let key = |text| Username::new(text, "/username").unwrap().key().to_owned();
+            assert_eq!(key(one), key(other));
         }
     }
 
@@ -181,7 +193,9 @@ mod tests {
         for name in ["kim", "김철수", "a.b_c-1", &"k".repeat(64)] {
             assert!(Username::new(name, "/username").is_ok(), "{name}");
         }
-        for name in ["", "ki", "k m", "kim!", "a/b", "kim\n", "a@b", &"k".repeat(65)] {
+        for name in
+            ["", "ki", "k m", "kim!", "a/b", "kim\n", "a@b", &"k".repeat(65), &"\u{fdfa}".repeat(9)]
+        {
             assert!(Username::new(name, "/username").is_err(), "{name}");
         }
     }

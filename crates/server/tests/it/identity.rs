@@ -78,6 +78,8 @@ async fn a_wrong_password_and_an_unknown_user_look_the_same() {
     wrong.problem(401, "unauthenticated");
     assert_eq!(wrong.header("www-authenticate"), "Bearer realm=\"tongjang\"");
     assert_eq!(wrong.text, unknown.text);
+    let endless = json!({"username": "\u{fdfa}".repeat(100_000), "password": "wrong password"});
+    assert_eq!(app.post(None, "/v1/tokens", endless).await.text, wrong.text);
 }
 
 #[tokio::test]
