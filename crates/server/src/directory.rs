@@ -115,13 +115,21 @@ impl Directory {
         Ok(Self(Arc::new(Connections { writer, reader, names, cursor_key })))
     }
 
-    /// Writes, off the async threads. `work` is one transaction.
+    /// Writes, off the async threads: all that `work` does, or nothing of it, with one sync.
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, DirectoryError> + Send + 'static,
     ) -> Result<T, Problem> {
         let connections = self.0.clone();
-        off_thread(move || work(&connections.writer.lock())).await
+        off_thread(move || {
+            let connection = connections.writer.lock();
+            // Dropped before it is committed, it is taken back.
+            let transaction = connection.unchecked_transaction().attempt("begin to write")?;
+            let done = work(&transaction)?;
+            transaction.commit().attempt("commit what was written")?;
+            Ok(done)
+        })
+        .await
     }
 
     /// Reads, off the async threads.
