@@ -141,10 +141,16 @@ impl Opening {
             if let Some(name) = &self.name {
                 app.directory.set_label(caller.user, nonce, Some(name.clone())).await?;
             }
-            let answer = app.ledger.perform(request).await?;
-            if answer.outcome.is_err() && self.name.is_some() {
+            let answer = app.ledger.perform(request).await;
+            let opens_nothing = match &answer {
+                Ok(answer) => answer.outcome.is_err(),
+                // After any other failure the account may be there.
+                Err(problem) => matches!(problem.code(), Code::Overloaded | Code::ShuttingDown),
+            };
+            if opens_nothing && self.name.is_some() {
                 app.directory.set_label(caller.user, nonce, None).await?;
             }
+            let answer = answer?;
             let taken = answer.outcome == Err(Rejection::AccountNumberTaken);
             if !(taken && number_made) {
                 return Ok((answer, nonce));
