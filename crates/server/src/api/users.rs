@@ -81,7 +81,7 @@ fn may_take_in(app: &AppState, caller: Option<Caller>) -> Result<(), Problem> {
     }
 }
 
-/// A name for a person, a key or an account: 1 to 100 characters, none of them a control one.
+/// A name for a person or a key: 1 to 100 characters, none of them a control one.
 ///
 /// # Errors
 /// 400 `invalid-request` at `pointer`.
