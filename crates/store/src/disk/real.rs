@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,7 +31,9 @@ impl Disk for RealDisk {
 
     fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
         let mut options = OpenOptions::new();
-        opened("create", path, options.read(true).write(true).create(true).truncate(true))
+        // Balances and memos are nobody's to read but the server's, whatever folder they are in.
+        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        opened("create", path, &options)
     }
 
     fn exists(&self, path: &Path) -> Result<bool, StoreError> {
@@ -137,5 +139,21 @@ impl DiskFile for RealFile {
 
     fn set_len(&self, len: u64) -> Result<(), StoreError> {
         self.file.set_len(len).map_err(self.error("resize"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn nobody_but_its_owner_reads_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        RealDisk.create(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{mode:o}");
     }
 }
