@@ -56,7 +56,8 @@ pub type Messenger = Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
 /// The store is told of so many requests at once before they are decided.
 const FEW: usize = 512;
 
-struct Order {
+/// What is handed in at the window.
+struct Slip {
     request: Request,
     reply: Reply,
 }
@@ -64,16 +65,16 @@ struct Order {
 /// A place in the teller's queue; clone it for each who asks.
 #[derive(Clone)]
 pub struct Teller {
-    queue: Sender<Order>,
+    queue: Sender<Slip>,
     closing: Arc<AtomicBool>,
     window: Arc<Window>,
     batches: Arc<AtomicU64>,
 }
 
-/// The other end of the queue, which also those hold who ask: orders that nobody will serve any
+/// The other end of the queue, which also those hold who ask: slips that nobody will serve any
 /// more must be dropped, and a channel keeps them for as long as somebody may send.
 struct Window {
-    orders: Receiver<Order>,
+    slips: Receiver<Slip>,
     deserted: AtomicBool,
 }
 
@@ -81,7 +82,7 @@ impl Window {
     /// Drops what waits, if there is no teller any more.
     fn clear_if_deserted(&self) {
         if self.deserted.load(SeqCst) {
-            self.orders.try_iter().for_each(drop);
+            self.slips.try_iter().for_each(drop);
         }
     }
 }
@@ -125,18 +126,18 @@ impl Teller {
         limits: TellerLimits,
         messenger: Messenger,
     ) -> Result<(Self, TellerThread), StoreError> {
-        let (queue, orders) = bounded(limits.queue);
+        let (queue, slips) = bounded(limits.queue);
         let (stop, stopped) = bounded(1);
         let closing = Arc::new(AtomicBool::new(false));
         let batches = Arc::new(AtomicU64::new(0));
         let counter = batches.clone();
-        let window = Arc::new(Window { orders, deserted: AtomicBool::new(false) });
+        let window = Arc::new(Window { slips, deserted: AtomicBool::new(false) });
         let teller = AtTheWindow(window.clone());
         let thread = std::thread::Builder::new()
             .name("teller".into())
             .spawn(move || {
                 let AtTheWindow(window) = &teller;
-                work(store, &window.orders, &stopped, limits, &counter, &messenger)
+                work(store, &window.slips, &stopped, limits, &counter, &messenger)
             })
             .map_err(|source| StoreError::io("start a thread for", "the teller", source))?;
         let thread = TellerThread { closing: closing.clone(), stop, thread };
@@ -155,11 +156,11 @@ impl Teller {
         if self.window.deserted.load(SeqCst) {
             return Err(Refusal::Unavailable);
         }
-        self.queue.try_send(Order { request, reply }).map_err(|refused| match refused {
+        self.queue.try_send(Slip { request, reply }).map_err(|refused| match refused {
             TrySendError::Full(_) => Refusal::Overloaded,
             TrySendError::Disconnected(_) => Refusal::Unavailable,
         })?;
-        // If the teller left in between, this order may have come after he cleared the queue.
+        // If the teller left in between, this slip may have come after he cleared the queue.
         self.window.clear_if_deserted();
         Ok(())
     }
@@ -209,7 +210,7 @@ impl TellerThread {
 
 fn work<S: Store>(
     mut store: S,
-    orders: &Receiver<Order>,
+    slips: &Receiver<Slip>,
     stopped: &Receiver<()>,
     limits: TellerLimits,
     batches: &AtomicU64,
@@ -218,13 +219,13 @@ fn work<S: Store>(
     let mut open = true;
     while open {
         let first = select! {
-            recv(orders) -> order => order.ok(),
+            recv(slips) -> slip => slip.ok(),
             recv(stopped) -> _ => None,
         };
         open = first.is_some();
-        let mut waiting = first.into_iter().chain(orders.try_iter()).peekable();
+        let mut waiting = first.into_iter().chain(slips.try_iter()).peekable();
         while waiting.peek().is_some() {
-            let batch: Vec<Order> = waiting.by_ref().take(limits.batch.max(1)).collect();
+            let batch: Vec<Slip> = waiting.by_ref().take(limits.batch.max(1)).collect();
             batches.fetch_add(1, Relaxed);
             serve(&mut store, batch, messenger)?;
         }
@@ -237,17 +238,17 @@ fn work<S: Store>(
 /// On an error the replies are dropped: what was not committed has an unknown outcome.
 fn serve<S: Store>(
     store: &mut S,
-    batch: Vec<Order>,
+    batch: Vec<Slip>,
     messenger: &Messenger,
 ) -> Result<(), StoreError> {
-    let requests: Vec<&Request> = batch.iter().map(|order| &order.request).collect();
+    let requests: Vec<&Request> = batch.iter().map(|slip| &slip.request).collect();
     store.load(&requests)?;
     let mut answers = Vec::with_capacity(batch.len());
     let mut batch = batch.into_iter();
     while batch.len() > 0 {
-        let few: Vec<Order> = batch.by_ref().take(FEW).collect();
-        store.warm(&few.iter().map(|order| &order.request).collect::<Vec<_>>());
-        for Order { request, reply } in few {
+        let few: Vec<Slip> = batch.by_ref().take(FEW).collect();
+        store.warm(&few.iter().map(|slip| &slip.request).collect::<Vec<_>>());
+        for Slip { request, reply } in few {
             if store.is_full() {
                 store.commit(release(std::mem::take(&mut answers), messenger))?;
             }
