@@ -251,7 +251,9 @@ pub(super) fn load(
         return Err(corrupt(0, "the snapshot's header does not fit"));
     }
     let mut pieces = Pieces { file: &*file, offset: HEADER as u64, length, have: Vec::new() };
-    check(&mut pieces, take.u64()).ok_or_else(|| corrupt(32, "the checksum does not fit"))?;
+    if take.u64() != Some(checksum(&mut pieces)?) {
+        return Err(corrupt(32, "the checksum does not fit"));
+    }
     let mut pieces = Pieces { file: &*file, offset: HEADER as u64, length, have: Vec::new() };
     let read = read_items(&mut pieces, seed)?;
     read.ok_or_else(|| corrupt(pieces.offset, "the contents make no sense"))
@@ -279,12 +281,13 @@ impl Pieces<'_> {
     }
 }
 
-fn check(pieces: &mut Pieces<'_>, expected: Option<u64>) -> Option<()> {
+/// The checksum of all that is left.
+fn checksum(pieces: &mut Pieces<'_>) -> Result<u64, StoreError> {
     let mut check = Xxh3::new();
     loop {
-        pieces.fill(1).ok()?;
+        pieces.fill(1)?;
         if pieces.have.is_empty() {
-            return (expected == Some(check.digest())).then_some(());
+            return Ok(check.digest());
         }
         check.update(&pieces.have);
         pieces.have.clear();
