@@ -16,5 +16,5 @@ pub use body::{BODY_LIMIT, Body};
 pub use idempotency_key::IdempotencyKeyHeader;
 pub use if_match::IfMatch;
 pub use path::Path;
-pub use query::Query;
+pub use query::{NoQuery, Query};
 pub use text::{MetadataField, account_number, bank, memo, nfc};

@@ -19,7 +19,7 @@ use super::view::AccountView;
 use crate::app::{App, AppState};
 use crate::auth::Caller;
 use crate::cursor::{NotACursor, Scanner, Writer};
-use crate::extract::{IfMatch, Path, Query};
+use crate::extract::{IfMatch, NoQuery, Path, Query};
 use crate::ledger::LedgerReader;
 use crate::problem::{Code, Problem};
 
@@ -156,6 +156,7 @@ async fn list(
 async fn account(
     State(app): State<AppState>,
     caller: Caller,
+    _: NoQuery,
     Path(id): Path<AccountId>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

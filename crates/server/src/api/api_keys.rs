@@ -13,7 +13,7 @@ use super::{time, users};
 use crate::app::AppState;
 use crate::auth::{Caller, KeyId, Scopes, Secret};
 use crate::directory::{ApiKey, Directory, NewKey};
-use crate::extract::{Body, Path};
+use crate::extract::{Body, NoQuery, Path};
 use crate::problem::{Code, Problem, Text};
 
 /// The calls of this file.
@@ -109,6 +109,7 @@ impl From<ApiKey> for KeyBody {
 async fn make(
     State(app): State<AppState>,
     caller: Caller,
+    _: NoQuery,
     Body(body): Body<NewKeyBody>,
 ) -> Result<(StatusCode, Json<MadeKeyBody>), Problem> {
     caller.session_only()?;
@@ -166,7 +167,11 @@ fn end(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     security(("bearer" = [])),
     responses((status = 200, description = "The keys, newest first", body = KeysBody))
 )]
-async fn list(State(app): State<AppState>, caller: Caller) -> Result<Json<KeysBody>, Problem> {
+async fn list(
+    State(app): State<AppState>,
+    caller: Caller,
+    _: NoQuery,
+) -> Result<Json<KeysBody>, Problem> {
     caller.session_only()?;
     let keys = app.directory.keys(caller.user).await?;
     Ok(Json(KeysBody { data: keys.into_iter().map(KeyBody::from).collect() }))
@@ -185,6 +190,7 @@ async fn list(State(app): State<AppState>, caller: Caller) -> Result<Json<KeysBo
 async fn delete(
     State(app): State<AppState>,
     caller: Caller,
+    _: NoQuery,
     Path(id): Path<KeyId>,
 ) -> Result<StatusCode, Problem> {
     caller.session_only()?;

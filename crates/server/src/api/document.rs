@@ -77,23 +77,19 @@ fn own_problems(operation: &mut Operation, path: &str) -> Vec<Code> {
 }
 
 fn implied_problems(operation: &Operation) -> Vec<Code> {
-    let mut codes = vec![Code::NotAcceptable, Code::Internal, Code::StoreUnavailable];
+    // A parameter that the call does not know is refused by every one.
+    let mut codes =
+        vec![Code::InvalidRequest, Code::NotAcceptable, Code::Internal, Code::StoreUnavailable];
     if operation.security.as_ref().is_some_and(|security| !security.is_empty()) {
         codes.extend([Code::Unauthenticated, Code::NotPermitted]);
     }
     if operation.request_body.is_some() {
-        codes.extend([
-            Code::MalformedJson,
-            Code::InvalidRequest,
-            Code::BodyTooLarge,
-            Code::UnsupportedMediaType,
-        ]);
+        codes.extend([Code::MalformedJson, Code::BodyTooLarge, Code::UnsupportedMediaType]);
     }
     for parameter in operation.parameters.iter().flatten() {
         let RefOr::T(parameter) = parameter else { continue };
         match parameter.parameter_in {
             ParameterIn::Path => codes.push(Code::NotFound),
-            ParameterIn::Query => codes.push(Code::InvalidRequest),
             ParameterIn::Header if parameter.name.eq_ignore_ascii_case("idempotency-key") => {
                 codes.extend([Code::InvalidIdempotencyKey, Code::IdempotencyKeyReused]);
                 codes.extend([Code::Overloaded, Code::ShuttingDown]);

@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use super::json;
 use crate::app::AppState;
 use crate::auth::Caller;
+use crate::extract::NoQuery;
 use crate::problem::Problem;
 
 /// The calls of this file.
@@ -84,7 +85,11 @@ impl From<LedgerTotals> for CurrencyTotals {
     ),
     extensions(("x-problems" = json!(["not-permitted"]))),
 )]
-async fn ledger(State(app): State<AppState>, caller: Caller) -> Result<Response, Problem> {
+async fn ledger(
+    State(app): State<AppState>,
+    caller: Caller,
+    _: NoQuery,
+) -> Result<Response, Problem> {
     caller.operator_only()?;
     let totals = app.ledger.query(|reader| reader.totals()).await?;
     let data: Vec<CurrencyTotals> = totals.into_iter().map(Into::into).collect();

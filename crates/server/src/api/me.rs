@@ -11,6 +11,7 @@ use super::time;
 use crate::app::AppState;
 use crate::auth::{Caller, Role};
 use crate::directory::User;
+use crate::extract::NoQuery;
 use crate::problem::Problem;
 
 /// The calls of this file.
@@ -53,7 +54,11 @@ impl From<User> for UserBody {
     responses((status = 200, description = "The caller", body = UserBody)),
     extensions(("x-problems" = json!(["unauthenticated"])))
 )]
-async fn me(State(app): State<AppState>, caller: Caller) -> Result<Json<UserBody>, Problem> {
+async fn me(
+    State(app): State<AppState>,
+    caller: Caller,
+    _: NoQuery,
+) -> Result<Json<UserBody>, Problem> {
     let user = app.directory.user(caller.user).await?;
     user.map(|user| Json(user.into())).ok_or_else(Problem::bad_token)
 }

@@ -15,7 +15,7 @@ use super::params::KeyHeader;
 use super::view::AccountView;
 use crate::app::{App, AppState};
 use crate::auth::Caller;
-use crate::extract::{Body, IdempotencyKeyHeader, account_number, bank, nfc};
+use crate::extract::{Body, IdempotencyKeyHeader, NoQuery, account_number, bank, nfc};
 use crate::problem::{Code, Member, Problem, REPLAYED, Text};
 
 /// The bank of an account whose opener names none.
@@ -72,6 +72,7 @@ pub struct OpenAccount {
 pub(super) async fn open(
     State(app): State<AppState>,
     caller: Caller,
+    _: NoQuery,
     key: IdempotencyKeyHeader,
     Body(body): Body<OpenAccount>,
 ) -> Result<Response, Problem> {

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use crate::app::{App, AppState};
 use crate::auth::{ClientAddress, Password, Secret, TOKEN_SECONDS};
 use crate::directory::Username;
-use crate::extract::Body;
+use crate::extract::{Body, NoQuery};
 use crate::problem::{Code, Problem, Text};
 
 /// The calls of this file.
@@ -56,6 +56,7 @@ pub struct TokenBody {
 async fn log_in(
     State(app): State<AppState>,
     Extension(client): Extension<ClientAddress>,
+    _: NoQuery,
     Body(body): Body<LoginBody>,
 ) -> Result<Json<TokenBody>, Problem> {
     let now = app.clock.now();

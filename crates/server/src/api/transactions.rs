@@ -13,7 +13,7 @@ use super::json;
 use super::view::TransactionView;
 use crate::app::AppState;
 use crate::auth::Caller;
-use crate::extract::Path;
+use crate::extract::{NoQuery, Path};
 use crate::problem::{Code, Problem};
 
 /// The calls of this file.
@@ -42,6 +42,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 async fn transaction(
     State(app): State<AppState>,
     caller: Caller,
+    _: NoQuery,
     Path(id): Path<TransactionId>,
 ) -> Result<Response, Problem> {
     let found = app.ledger.query(move |reader| reader.transaction(id)).await?;

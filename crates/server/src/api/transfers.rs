@@ -19,7 +19,8 @@ use super::view::TransactionView;
 use crate::app::{App, AppState};
 use crate::auth::Caller;
 use crate::extract::{
-    AmountField, Body, IdempotencyKeyHeader, IfMatch, MetadataField, account_number, bank, memo,
+    AmountField, Body, IdempotencyKeyHeader, IfMatch, MetadataField, NoQuery, account_number, bank,
+    memo,
 };
 use crate::problem::{Code, Problem, Text};
 
@@ -166,6 +167,7 @@ fn unknown(pointer: &str) -> Problem {
 async fn transfer(
     State(app): State<AppState>,
     caller: Caller,
+    _: NoQuery,
     key: IdempotencyKeyHeader,
     version: IfMatch,
     Body(body): Body<Transfer>,

@@ -14,7 +14,7 @@ use crate::app::AppState;
 use crate::auth::{Caller, MaybeCaller, Password, Role};
 use crate::config::Signup;
 use crate::directory::{NewUser, Username};
-use crate::extract::{Body, nfc};
+use crate::extract::{Body, NoQuery, nfc};
 use crate::problem::{Code, Problem, Text};
 
 /// The calls of this file.
@@ -56,6 +56,7 @@ pub struct NewUserBody {
 async fn sign_up(
     State(app): State<AppState>,
     MaybeCaller(caller): MaybeCaller,
+    _: NoQuery,
     Body(body): Body<NewUserBody>,
 ) -> Result<(StatusCode, Json<UserBody>), Problem> {
     may_take_in(&app, caller)?;

@@ -11,7 +11,7 @@ use super::params::BookingHeaders;
 use super::view::TransactionView;
 use crate::app::AppState;
 use crate::auth::Caller;
-use crate::extract::{Body, IdempotencyKeyHeader, IfMatch, Path};
+use crate::extract::{Body, IdempotencyKeyHeader, IfMatch, NoQuery, Path};
 use crate::problem::Problem;
 
 /// The calls of this file.
@@ -53,6 +53,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 async fn withdraw(
     State(app): State<AppState>,
     caller: Caller,
+    _: NoQuery,
     Path(account): Path<AccountId>,
     key: IdempotencyKeyHeader,
     version: IfMatch,

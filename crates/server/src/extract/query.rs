@@ -25,6 +25,25 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
+/// For a call without parameters: one that is given is a slip, and refused as such.
+#[derive(Clone, Copy, Debug)]
+pub struct NoQuery;
+
+impl<S: Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+
+        match parts.uri.query() {
+            None => Ok(Self),
+            Some(query) => parse(query).map(|Nothing {}| Self),
+        }
+    }
+}
+
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     let mut pairs = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {

@@ -93,6 +93,29 @@ async fn every_call_is_open_to_whom_the_table_says_and_to_nobody_else() {
     assert!(table.is_empty(), "these routes are no more: {table:?}");
 }
 
+#[tokio::test]
+async fn a_parameter_that_a_call_does_not_know_is_refused_by_every_call() {
+    let app = TestApp::start().await;
+    let minji = app.customer("minji").await;
+    let (account, other) = (app.account(&minji, 1000).await, app.account(&minji, 0).await);
+    let document = app.get(None, "/openapi.json").await.expect(200);
+    for (method, path, _) in calls(&document) {
+        if !path.starts_with("/v1/") {
+            continue;
+        }
+        let method: Method = method.parse().unwrap();
+        let address = format!("{}?ammount=5", path.replace("{id}", &account));
+        let mut request = app.request(method.clone(), &address);
+        if method == Method::POST {
+            request = request.json(&body(&path, "somebody", &account, &other));
+        }
+        let answer = answer(authorized(request, Some(&minji.token))).await;
+        let problem = answer.problem(400, "invalid-request");
+        assert_eq!(problem["errors"][0]["pointer"], "/ammount", "{method} {path}");
+    }
+    assert_eq!(app.balance(&minji, &account).await, 1000);
+}
+
 fn body(path: &str, caller: &str, account: &str, other: &str) -> Value {
     match path {
         "/v1/users" => {
