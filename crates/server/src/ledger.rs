@@ -38,17 +38,18 @@ impl Ledger {
     /// 503, if it was not taken in, or if the store failed and its outcome is unknown.
     pub async fn perform(&self, request: Request) -> Result<Answer, Problem> {
         let (answered, answer) = oneshot::channel();
-        let reply = move |outcome| {
+        let telemetry = self.telemetry.clone();
+        let reply = move |outcome: Result<Answer, StoreError>| {
+            // Here and not by the caller, who may be gone though the money has moved.
+            if let Ok(answer) = &outcome {
+                telemetry.answered(answer);
+            }
             // A caller who is gone finds the outcome by his key.
             let _ = answered.send(outcome);
         };
         self.teller.submit(request, Box::new(reply))?;
         match answer.await {
-            Ok(outcome) => {
-                let answer = outcome?;
-                self.telemetry.answered(&answer);
-                Ok(answer)
-            }
+            Ok(outcome) => Ok(outcome?),
             Err(_) => Err(Problem::new(Code::StoreUnavailable)),
         }
     }
