@@ -41,7 +41,19 @@ impl Hash {
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        f.write_str(std::str::from_utf8(&digits).expect("hexadecimal digits are ASCII"))
+    }
+}
+
+/// The letter of a hexadecimal digit.
+fn digit(half: u8) -> u8 {
+    match half {
+        0..=9 => b'0'.saturating_add(half),
+        _ => b'a'.saturating_sub(10).saturating_add(half),
     }
 }
 

@@ -107,6 +107,8 @@ pub struct Journal {
     config: JournalConfig,
     /// Where what is durable ends.
     end: Arc<Mutex<Mark>>,
+    /// Where the last batch ends that was handed to the writer.
+    handed_over: u64,
     /// The snapshot that is being written.
     pump: Option<Pump>,
     /// Where the journal stood when the last snapshot was begun.
@@ -156,7 +158,9 @@ impl Journal {
         let end = Arc::new(Mutex::new(recovered.end));
         let _guard = log.poison().guard("the teller");
         let pump = None;
-        let mut journal = Self { book, log, view, durable, config, end, pump, snapshot_at, _guard };
+        let handed_over = 0;
+        let mut journal =
+            Self { book, log, view, durable, config, end, handed_over, pump, snapshot_at, _guard };
         journal.begin();
         Ok((journal, reader, Opening { snapshot, unusable, recovered, accounts }))
     }
@@ -248,6 +252,10 @@ impl Store for Journal {
         self.log.poison().check()
     }
 
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.durable.wait_until(self.handed_over)
+    }
+
     fn warm(&mut self, next: &[&Request]) {
         if next.len() >= WORTH_WARMING {
             self.book.warm(next);
@@ -283,6 +291,7 @@ impl Store for Journal {
         self.log.append(filled.body, events, Box::new(done))?;
         self.begin();
         if filled.events > 0 {
+            self.handed_over = end;
             self.pump(end);
         }
         Ok(())

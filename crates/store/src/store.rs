@@ -20,6 +20,15 @@ pub trait Store: Send + 'static {
     /// Brings in what `requests` touch, as of the last commit, and begins a batch.
     fn load(&mut self, requests: &[&Request]) -> Result<(), StoreError>;
 
+    /// Waits until a commit would be begun at once. The teller does so while his batch is small:
+    /// what comes meanwhile joins it, and one commit does the work of two.
+    ///
+    /// # Errors
+    /// What the commits under way failed at.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Told before each few requests of the batch are decided: `next` come next. A store that
     /// keeps its accounts in memory may have them at hand by then.
     fn warm(&mut self, next: &[&Request]) {

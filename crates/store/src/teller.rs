@@ -53,6 +53,10 @@ pub type Reply = Box<dyn FnOnce(Result<Answer, StoreError>) + Send>;
 /// that the one that writes the journal can go on with the next batch.
 pub type Messenger = Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
 
+/// A batch of so many is decided while the one before is written. A smaller one waits for that,
+/// as what comes meanwhile saves it a commit of its own.
+const LARGE: usize = 512;
+
 /// The store is told of so many requests at once before they are decided.
 const FEW: usize = 512;
 
@@ -225,7 +229,12 @@ fn work<S: Store>(
         open = first.is_some();
         let mut waiting = first.into_iter().chain(slips.try_iter()).peekable();
         while waiting.peek().is_some() {
-            let batch: Vec<Slip> = waiting.by_ref().take(limits.batch.max(1)).collect();
+            let most = limits.batch.max(1);
+            let mut batch: Vec<Slip> = waiting.by_ref().take(most).collect();
+            if batch.len() < LARGE {
+                store.settle()?;
+                batch.extend(slips.try_iter().take(most.saturating_sub(batch.len())));
+            }
             batches.fetch_add(1, Relaxed);
             serve(&mut store, batch, messenger)?;
         }
