@@ -138,7 +138,9 @@ impl Reader for JournalReader {
         let mut walk = Ranks { low: ranks.0, high: ranks.1 + 1, order: query.order };
         let (mut looked_at, mut left) = (0, walk.left());
         'page: while looked_at < most && walk.left() > 0 {
-            let more = (limit - page.rows.len()).clamp(1, CHUNK);
+            // Where rows are passed over, the few still wanted may lie behind many.
+            let wanted = if filter.needs_scan() { CHUNK } else { limit - page.rows.len() };
+            let more = wanted.clamp(1, CHUNK);
             for row in walk.next(&history, direction, more)? {
                 looked_at += 1;
                 left -= 1;
