@@ -59,9 +59,18 @@ async fn read(request: Request) -> Result<Bytes, Problem> {
     }
 }
 
-/// Reads a `T` from JSON, or says what is wrong with it and where.
+/// Reads a `T` from a JSON object, or says what is wrong with it and where.
 pub(crate) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
+    // serde also takes an array for a struct, by the order of its fields; that order is nobody's
+    // business, and `[1, "lunch"]` says nowhere what is which.
+    if is_array(json) {
+        return Err(explain::<T>(json));
+    }
     serde_json::from_slice(json).map_err(|_| explain::<T>(json))
+}
+
+fn is_array(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'[')
 }
 
 #[cold]
@@ -75,6 +84,10 @@ fn explain<T: DeserializeOwned>(json: &[u8]) -> Problem {
     }
     if let Err(error) = serde_json::from_slice::<IgnoredAny>(json) {
         return malformed(&error);
+    }
+    if is_array(json) {
+        let text = Text::fixed("must be an object, not an array", "배열이 아니라 객체여야 합니다");
+        return Problem::invalid("", text);
     }
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
@@ -241,7 +254,15 @@ mod tests {
             let expected = (Code::InvalidRequest, pointer.to_owned(), detail.to_owned());
             assert_eq!(refused(json.as_bytes()), expected, "{json}");
         }
-        assert_eq!(refused(b"[1]").0, Code::InvalidRequest);
+    }
+
+    #[test]
+    fn an_array_is_no_object_with_its_names_left_out() {
+        let array = br#" ["a", 5, {"k": "v"}, {"list": [1]}]"#;
+        let said = "must be an object, not an array";
+        assert_eq!(refused(array), (Code::InvalidRequest, String::new(), said.to_owned()));
+        assert_eq!(refused(b"[1").0, Code::MalformedJson);
+        assert_eq!(refused(b"[\"\xff\"]").0, Code::MalformedJson);
     }
 
     #[test]
