@@ -86,7 +86,7 @@ impl When {
         match self {
             // Nothing is booked between two microseconds, so the border moves up to the next.
             Self::Instant(nanos) => micros(-(-nanos).div_euclid(NANOS_A_MICRO)),
-            Self::Day(day) => start_of(day, zone),
+            Self::Day(day) => Ok(start_of(day, zone)),
         }
     }
 
@@ -95,8 +95,7 @@ impl When {
         match self {
             Self::Instant(_) => self.from(zone),
             Self::Day(day) => {
-                let next = day.tomorrow().map_err(|_| TimeError::Calendar)?;
-                start_of(next, zone)
+                Ok(day.tomorrow().map_or_else(|_| last(), |next| start_of(next, zone)))
             }
         }
     }
@@ -120,11 +119,16 @@ pub fn zone(name: &str) -> Result<TimeZone, TimeError> {
 
 /// The first instant of `day` in `zone`; on a day whose midnight the clocks skip, the first
 /// that there is.
-fn start_of(day: Date, zone: &TimeZone) -> Result<Timestamp, TimeError> {
+fn start_of(day: Date, zone: &TimeZone) -> Timestamp {
     let start = day.to_zoned_datetime(zone.clone()).and_then(|midnight| midnight.start_of_day());
+    // It cannot fail but for the very last days, whose borders are beyond all times.
     start
-        .map(|start| Timestamp::from_micros(start.timestamp().as_microsecond()))
-        .map_err(|_| TimeError::Calendar)
+        .map_or_else(|_| last(), |start| Timestamp::from_micros(start.timestamp().as_microsecond()))
+}
+
+/// The last whole second there is. 9999-12-31 is what many write for "without an end".
+fn last() -> Timestamp {
+    Timestamp::from_micros(jiff::Timestamp::MAX.as_second() * 1_000_000)
 }
 
 fn micros(micros: i128) -> Result<Timestamp, TimeError> {
@@ -241,6 +245,18 @@ mod tests {
     }
 
     #[test]
+    fn the_last_day_of_the_calendar_means_without_an_end() {
+        let day = When::read("9999-12-31").unwrap();
+        for name in ["UTC", "Asia/Seoul", "America/New_York", "Pacific/Kiritimati"] {
+            let zone = zone(name).unwrap();
+            assert_eq!(day.to(&zone), Ok(last()), "{name}");
+            assert!(day.from(&zone).is_ok(), "{name}");
+            assert!(day.at(&zone).unwrap() < last(), "{name}");
+        }
+        assert_eq!(Utc(last()).to_string(), "9999-12-30T22:00:00.000000Z");
+    }
+
+    #[test]
     fn what_is_no_time_is_refused() {
         for (text, error) in [
             ("", TimeError::Form),
@@ -264,8 +280,6 @@ mod tests {
         ] {
             assert_eq!(When::read(text), Err(error), "{text}");
         }
-        let last = When::read("9999-12-31").unwrap();
-        assert_eq!(last.to(&TimeZone::UTC), Err(TimeError::Calendar));
         for name in ["", "Asia/Nowhere", "Etc/Unknown", "+09:00"] {
             assert_eq!(zone(name).err(), Some(TimeError::Zone), "{name}");
         }
