@@ -129,6 +129,7 @@ impl Journal {
         let segments = config.segments();
         if !Log::exists(&*config.disk, &segments)? {
             assert!(config.log.segment_bytes >= SMALLEST_SEGMENT, "a segment has room for events");
+            check_new(&config)?;
             config.disk.create_dir(&config.dir)?;
             if let Some(parent) = config.dir.parent().filter(|path| !path.as_os_str().is_empty()) {
                 config.disk.sync_dir(parent)?;
@@ -354,6 +355,21 @@ impl Loading {
             snapshot: None,
             unusable,
         })
+    }
+}
+
+/// A snapshot without its journal is a ledger that lost it, and no place for a new one.
+fn check_new(config: &JournalConfig) -> Result<(), StoreError> {
+    if !config.disk.exists(&config.dir)? {
+        return Ok(());
+    }
+    match snapshot::names(&*config.disk, &config.dir)?.pop() {
+        None => Ok(()),
+        Some(name) => Err(StoreError::Corrupt {
+            path: segment_path(&config.segments(), 0),
+            offset: 0,
+            what: format!("the journal is missing that {name} is of; restore a backup"),
+        }),
     }
 }
 

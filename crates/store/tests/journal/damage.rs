@@ -186,6 +186,19 @@ fn a_snapshot_of_a_longer_journal_is_not_forgotten() {
 }
 
 #[test]
+fn no_new_ledger_is_begun_where_one_has_lost_its_journal() {
+    let (disk, _) = closed(5, 2, 40);
+    let lost = disk.copy();
+    let all = segments(&disk);
+    all.iter().for_each(|file| lost.take_away(file));
+    let refused = Journal::open(config(&lost)).map(|_| ()).unwrap_err();
+    check_place(&refused, &all);
+    assert_eq!(snapshots(&lost), snapshots(&disk));
+    all.iter().for_each(|file| lost.put(file, disk.bytes(file).unwrap()));
+    Journal::open(config(&lost)).unwrap();
+}
+
+#[test]
 fn a_segment_that_is_gone_is_missed() {
     let (original, _) = closed(7, 2, 1500);
     let mut files = segments(&original);
