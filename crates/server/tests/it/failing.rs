@@ -41,6 +41,39 @@ async fn after_a_failed_write_nothing_is_booked_and_nothing_is_claimed() {
 }
 
 #[tokio::test]
+async fn whoever_waits_when_the_store_fails_is_told_at_once() {
+    let disk = FaultyDisk::new(1);
+    let under = Arc::new(disk.clone());
+    // One by one, so that nearly all of them still wait when the first one fails.
+    let slow = TellerLimits { batch: 1, ..TellerLimits::default() };
+    let mut app = TestApp::start_in(
+        |_| {},
+        |around| {
+            around.disk = under;
+            around.limits.teller = slow;
+        },
+    )
+    .await;
+    let minji = app.customer("minji").await;
+    let account = app.account(&minji, 1_000).await;
+    let path = format!("/v1/accounts/{account}/deposits");
+    let next = disk.operations();
+    (next + 20..next + 2_000).for_each(|operation| disk.fail_at(operation));
+    let mut tasks = JoinSet::new();
+    for _ in 0..200 {
+        tasks.spawn(answer(app.asks(&minji, &path, json!({"amount": 1}))));
+    }
+    let answers = tokio::time::timeout(Duration::from_secs(20), tasks.join_all()).await;
+    let refused = answers.expect("nobody waits for a teller who is gone");
+    let refused: Vec<_> = refused.iter().filter(|answer| answer.status != 201).collect();
+    assert!(refused.len() > 1);
+    for answer in refused {
+        answer.problem(503, "store-unavailable");
+    }
+    app.stop_failed().await;
+}
+
+#[tokio::test]
 async fn when_too_many_wait_some_are_sent_away_and_told_to_come_again() {
     let narrow = TellerLimits { queue: 1, batch: 1 };
     let app = TestApp::start_in(|_| {}, |around| around.limits.teller = narrow).await;
