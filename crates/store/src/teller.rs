@@ -261,7 +261,9 @@ fn serve<S: Store>(
             if store.is_full() {
                 store.commit(release(std::mem::take(&mut answers), messenger))?;
             }
-            answers.push((reply, answer(store.book(), &request)?));
+            // What cannot be decided, as a record cannot be read, changed nothing; it fails alone.
+            let answer = answer(store.book(), &request);
+            answers.push((reply, answer));
         }
     }
     store.commit(release(answers, messenger))
@@ -285,12 +287,12 @@ fn answer<B: Book>(book: &mut B, request: &Request) -> Result<Answer, B::Error> 
     Ok(Answer { outcome, replayed })
 }
 
-fn release(answers: Vec<(Reply, Answer)>, messenger: &Messenger) -> Release {
+fn release(answers: Vec<(Reply, Result<Answer, StoreError>)>, messenger: &Messenger) -> Release {
     let messenger = messenger.clone();
     Box::new(move |durable| {
         messenger(Box::new(move || {
             for (reply, answer) in answers {
-                reply(durable.clone().map(|()| answer));
+                reply(durable.clone().and(answer));
             }
         }));
     })

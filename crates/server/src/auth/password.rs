@@ -7,6 +7,7 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
+use unicode_normalization::UnicodeNormalization;
 
 use crate::app::Random;
 use crate::problem::{Code, Problem, Text};
@@ -19,9 +20,10 @@ const LANES: u32 = 1;
 /// How many may wait for a core before the next is told to come back; a few seconds' work.
 const WAITING: usize = 128;
 
-/// A password as its owner typed it. It is never logged: `Debug` hides it.
+/// A password, in NFKC: keyboards spell the same Korean letters in different ways. It is never
+/// logged: `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "String")]
 pub struct Password(String);
 
 impl Password {
@@ -30,9 +32,9 @@ impl Password {
     /// The most characters of a new password.
     pub const MAX_CHARS: usize = 200;
 
-    /// The password that `text` is.
+    /// The password that `text` is. Of one that is too long no more is kept than shows it.
     pub fn new(text: String) -> Self {
-        Self(text)
+        Self(text.nfkc().take(Self::MAX_CHARS + 1).collect())
     }
 
     /// Whether it may be given to a new user.
@@ -47,6 +49,12 @@ impl Password {
             pointer,
             Text::fixed("must have 8 to 200 characters", "8자 이상 200자 이하여야 합니다"),
         ))
+    }
+}
+
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self::new(text)
     }
 }
 
@@ -165,6 +173,9 @@ mod tests {
     async fn only_the_right_password_matches_and_nobody_matches_none() {
         let random = Random::system();
         let passwords = Passwords::new(&random);
+        let composed = Password::from("비밀번호입니다만".to_owned());
+        let decomposed: String = "비밀번호입니다만".nfd().collect();
+        assert!(Password::from(decomposed) == composed);
         let right = Password::new("correct horse".into());
         let hash = passwords.hash(right.clone(), random.clone()).await.unwrap();
         assert!(hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.as_str());

@@ -74,9 +74,9 @@ impl Pump {
         Ok(Self { pieces, writer, next_slot: 0, next_shard: 0 })
     }
 
-    /// Hands over a few more items, as of the batch that was just taken out of `book` and ends at
-    /// `end`, unless the disk is still busy with those before. Says whether the snapshot is over.
-    pub(super) fn step(&mut self, book: &JournalBook, end: u64) -> bool {
+    /// Hands over a few more items, as of the batch of so many `events` that was just taken out of
+    /// `book` and ends at `end`, unless the disk is still busy with those before. Says whether the snapshot is over.
+    pub(super) fn step(&mut self, book: &JournalBook, end: u64, events: u32) -> bool {
         if self.writer.is_finished() {
             return true;
         }
@@ -86,7 +86,7 @@ impl Pump {
         }
         let mut items = Vec::new();
         let next_event = book.next_event();
-        for seat in book.seats_from(self.next_slot).take(ACCOUNTS) {
+        for seat in book.seats_from(self.next_slot).take(ACCOUNTS.max(events as usize)) {
             snapshot::put_account(&mut items, seat, next_event);
             self.next_slot += 1;
         }
