@@ -63,11 +63,11 @@ async fn log_in(
     // A text that can be no username is nobody's, and not worth the memory to count it.
     let username = Username::new(&body.username, "/username").map_err(|_| wrong())?;
     app.auth.throttle.attempt(username.key(), client, now)?;
-    let decided = decide(&app, &username, body.password).await;
-    if decided.is_err() {
+    let recognised = recognised(&app, &username, body.password).await;
+    if recognised.is_err() {
         app.auth.throttle.undecided(username.key(), client);
     }
-    let user = decided?.ok_or_else(wrong)?;
+    let user = recognised?.ok_or_else(wrong)?;
     app.auth.throttle.succeeded(username.key(), client);
     let token = Secret::token(&app.random);
     let expires_at = Timestamp::from_micros(now.micros() + i64::from(TOKEN_SECONDS) * 1_000_000);
@@ -87,7 +87,7 @@ fn wrong() -> Problem {
 }
 
 /// The user whose name and password these are.
-async fn decide(
+async fn recognised(
     app: &App,
     username: &Username,
     password: Password,

@@ -75,7 +75,8 @@ impl Pump {
     }
 
     /// Hands over a few more items, as of the batch of so many `events` that was just taken out of
-    /// `book` and ends at `end`, unless the disk is still busy with those before. Says whether the snapshot is over.
+    /// `book` and ends at `end`, unless the disk is still busy with those before. Says whether the
+    /// snapshot is over.
     pub(super) fn step(&mut self, book: &JournalBook, end: u64, events: u32) -> bool {
         if self.writer.is_finished() {
             return true;
