@@ -94,7 +94,8 @@ impl Scenario {
         self.days.len()
     }
 
-    fn requests(&self) -> impl Iterator<Item = &Request> {
+    /// All that is asked for, in order.
+    pub fn requests(&self) -> impl Iterator<Item = &Request> {
         self.days.iter().flatten().flatten()
     }
 

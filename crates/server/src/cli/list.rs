@@ -57,12 +57,12 @@ pub(super) fn names(data: &Path, accounts: &[Account]) -> HashMap<AccountId, Str
     })
 }
 
-/// The bank and number of an account, e.g. `004 110-234`; a settlement account has none.
+/// The bank and number of an account, e.g. `004/110-234`; a settlement account has none.
 pub(super) fn place(account: &Account) -> String {
     let place = account.opened().place.as_ref();
     place.map_or_else(
         || "settlement".to_owned(),
-        |(bank, number)| format!("{} {}", bank.as_str(), number.as_str()),
+        |(bank, number)| format!("{}/{}", bank.as_str(), number.as_str()),
     )
 }
 

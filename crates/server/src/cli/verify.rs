@@ -12,6 +12,8 @@ use super::{DataArg, print};
 
 /// Verifies the ledger; an error tells the place of the first fault.
 pub(super) fn verify(args: &DataArg) -> anyhow::Result<ExitCode> {
+    let is_ledger = args.data.join("journal").is_dir();
+    anyhow::ensure!(is_ledger, "there is no ledger in {}; see --data", args.data.display());
     let config = JournalConfig::new(&args.data, [0; 16]);
     let shown = std::io::stderr().is_terminal();
     let mut next = 0;

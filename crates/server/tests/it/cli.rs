@@ -111,7 +111,7 @@ async fn a_ledger_is_served_stopped_verified_and_shown() {
 
     let folder = data.to_str().unwrap();
     let list = printed(&["account", "list", "--data", folder], "");
-    assert!(list.contains("004 110-1") && list.contains("1,234.56"), "beside a server: {list}");
+    assert!(list.contains("004/110-1") && list.contains("1,234.56"), "beside a server: {list}");
     let busy = run(&["--listen", "127.0.0.1:0", "--data", folder], "");
     assert!(!busy.status.success());
     let said = String::from_utf8_lossy(&busy.stderr).into_owned();

@@ -12,9 +12,17 @@ use crate::app::{PASSWORD, TestApp, answer};
 #[tokio::test]
 async fn what_is_nowhere_is_not_found() {
     let app = TestApp::start().await;
-    for path in ["/", "/v1", "/v1/", "/v1/me/", "/v2/me", "/V1/me", "/v1/none"] {
+    for path in ["/v1", "/v1/", "/v1/me/", "/v2/me", "/V1/me", "/v1/none"] {
         app.get(None, path).await.problem(404, "not-found");
     }
+}
+
+#[tokio::test]
+async fn who_opens_the_address_in_a_browser_sees_the_calls() {
+    let app = TestApp::start().await;
+    let shown = app.get(None, "/").await;
+    assert_eq!(shown.status, 200);
+    assert!(shown.header("content-type").starts_with("text/html"));
 }
 
 #[tokio::test]
