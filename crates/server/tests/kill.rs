@@ -39,9 +39,8 @@ impl Process {
     }
 
     /// No matter what it is doing.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    fn kill(self) {
+        drop(self);
     }
 
     /// As a service manager does, which also expects it to end well.
@@ -50,6 +49,14 @@ impl Process {
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         let ended = self.child.wait().unwrap();
         assert!(ended.success(), "{ended}");
+    }
+}
+
+/// Not even a test that fails leaves a server behind.
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
