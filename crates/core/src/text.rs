@@ -68,7 +68,8 @@ impl Memo {
     }
 }
 
-/// Pairs of texts that a caller keeps with a transaction: at most 16, 1 KiB together.
+/// Pairs of texts that a caller keeps with a transaction: at most 16, 1 KiB together, without the
+/// character 0, which not every store of texts can hold.
 ///
 /// Kept in the order of their keys; the ledger never looks into them.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -99,6 +100,9 @@ impl Metadata {
         for (key, value) in &pairs {
             if key.is_empty() {
                 return Err(TextError::Empty);
+            }
+            if key.contains('\0') || value.contains('\0') {
+                return Err(TextError::Forbidden('\0'));
             }
             if before == key.as_ref() {
                 return Err(TextError::Twice);
@@ -200,6 +204,10 @@ mod tests {
         );
         assert_eq!(Metadata::new(vec![pair("k", "1"), pair("k", "2")]), Err(TextError::Twice));
         assert_eq!(Metadata::new(vec![pair("", "1")]), Err(TextError::Empty));
+        for (key, value) in [("a\0", ""), ("a", "\0")] {
+            let refused = Err(TextError::Forbidden('\0'));
+            assert_eq!(Metadata::new(vec![pair(key, value)]), refused);
+        }
     }
 
     #[test]
