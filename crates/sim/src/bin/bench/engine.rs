@@ -14,7 +14,7 @@ use tongjang_store::Store;
 use tongjang_store::journal::{Journal, JournalConfig};
 
 use crate::lean_book::LeanBook;
-use crate::machine::{grouped, median, now, written};
+use crate::machine::{grouped, median, now};
 use crate::workload::Workload;
 
 #[derive(clap::Args)]
@@ -46,7 +46,6 @@ pub(crate) fn run(dir: &Path, rounds: usize, args: &Args) -> anyhow::Result<()> 
         "{:>7} {:>12} {:>12} {:>12} {:>9} {:>9} {:>10}",
         "batch", "journal/s", "raw sync/s", "rules/s", "of sync", "of rules", "B/transfer"
     );
-    let (sent, length) = (written(), journal.length());
     for &batch in &args.batches {
         let count = if batch < 64 { args.transfers.min(4_000) } else { args.transfers };
         let count = count.next_multiple_of(batch);
@@ -74,12 +73,6 @@ pub(crate) fn run(dir: &Path, rounds: usize, args: &Args) -> anyhow::Result<()> 
             through / alone,
         );
     }
-    let (sent, length) = (written() - sent, journal.length() - length);
-    println!(
-        "this process sent {:.2} bytes to the disk for each byte of the journal and of `raw sync`, \
-         zeroing the segments ahead included",
-        sent as f64 / (2 * length) as f64
-    );
     journal.close()?;
     Ok(())
 }

@@ -34,11 +34,6 @@ pub(crate) fn field(file: &str, name: &str) -> Option<u64> {
     rest.split_whitespace().next()?.parse().ok()
 }
 
-/// Bytes that this process has sent to the disk.
-pub(crate) fn written() -> u64 {
-    field("/proc/self/io", "write_bytes:").unwrap_or(0)
-}
-
 /// The most memory that this process ever held, in MiB.
 pub(crate) fn peak_mib() -> u64 {
     field("/proc/self/status", "VmHWM:").unwrap_or(0) / 1024
