@@ -3,8 +3,8 @@
 
 use std::sync::mpsc;
 
-use tongjang_core::apply::apply;
-use tongjang_core::{Book, Decision, Event, Request, decide};
+use tongjang_core::Request;
+use tongjang_store::teller::answer;
 use tongjang_store::{Answer, Store, StoreError};
 
 /// Decides `requests` as one batch, in several commits where one has no room for it, and adds the
@@ -43,23 +43,4 @@ fn commit(
     // What was released counts as answered, even if the store says that it takes nothing more.
     answered.extend(told.recv().unwrap_or_else(|_| gone())?);
     begun
-}
-
-/// What comes of `request`, applied to `book`.
-pub fn answer<B: Book>(book: &mut B, request: &Request) -> Result<Answer, B::Error> {
-    let (event, replayed) = match decide(book, request)? {
-        Decision::New(event) => {
-            apply(book, &event);
-            (event, false)
-        }
-        Decision::Replayed(event) => (event, true),
-        Decision::Refused(rejection) => {
-            return Ok(Answer { outcome: Err(rejection), replayed: false });
-        }
-    };
-    let outcome = match event {
-        Event::Refused(refused) => Err(refused.rejection),
-        event => Ok(event),
-    };
-    Ok(Answer { outcome, replayed })
 }

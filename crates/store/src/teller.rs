@@ -269,7 +269,11 @@ fn serve<S: Store>(
     store.commit(release(answers, messenger))
 }
 
-fn answer<B: Book>(book: &mut B, request: &Request) -> Result<Answer, B::Error> {
+/// Decides `request` and folds what comes of it into `book`.
+///
+/// # Errors
+/// Only what the book could not look up; it is unchanged then.
+pub fn answer<B: Book>(book: &mut B, request: &Request) -> Result<Answer, B::Error> {
     let (event, replayed) = match decide(book, request)? {
         Decision::New(event) => {
             apply(book, &event);
