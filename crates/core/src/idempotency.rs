@@ -3,13 +3,15 @@
 //! After the IETF draft "The Idempotency-Key HTTP Header Field"
 //! (draft-ietf-httpapi-idempotency-key-header).
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
 use crate::{Command, UserId};
 
 /// A key that a caller gives to a request: 1 to 255 visible ASCII characters.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct IdempotencyKey(Box<str>);
+pub struct IdempotencyKey(Arc<str>);
 
 impl IdempotencyKey {
     /// The most characters.

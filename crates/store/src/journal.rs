@@ -22,6 +22,7 @@ mod replay;
 mod scan;
 pub mod segment;
 mod snapshot;
+mod tail;
 mod trail;
 pub mod verify;
 mod view;
@@ -56,7 +57,7 @@ const SNAPSHOT_EVERY: u64 = 256 << 20;
 const SMALLEST_SEGMENT: u64 = 64 << 10;
 
 /// From so many requests on it pays to touch all that they need before the first is decided.
-const WORTH_WARMING: usize = 64;
+const WORTH_WARMING: usize = 16;
 
 /// Where a journal is and how it is kept.
 #[derive(Clone)]

@@ -57,8 +57,9 @@ pub type Messenger = Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
 /// as what comes meanwhile saves it a commit of its own.
 const LARGE: usize = 512;
 
-/// The store is told of so many requests at once before they are decided.
-const FEW: usize = 512;
+/// The store is told of so many requests at once before they are decided: what they touch fits the
+/// cache next to a core.
+const FEW: usize = 128;
 
 /// What is handed in at the window.
 struct Slip {

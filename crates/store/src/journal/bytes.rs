@@ -6,28 +6,90 @@
 /// Appends `value` in LEB128: seven bits a byte, the lowest first, the top bit set on all but
 /// the last.
 pub(super) fn put_uint(out: &mut Vec<u8>, value: u64) {
-    let mut rest = value;
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
+    put_with(out, UINT_MOST, |put| put.uint(value));
 }
 
 /// Appends a signed 128-bit `value`: zigzag, then LEB128.
 pub(super) fn put_int(out: &mut Vec<u8>, value: i128) {
-    let mut rest = ((value << 1) ^ (value >> 127)) as u128;
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
+    put_with(out, INT_MOST, |put| put.int(value));
+}
+
+/// Appends what `write` puts, which has at most `most` bytes.
+pub(super) fn put_with(out: &mut Vec<u8>, most: usize, write: impl FnOnce(&mut Put<'_>)) {
+    let start = out.len();
+    out.resize(start + most, 0);
+    let mut put = Put::new(&mut out[start..]);
+    write(&mut put);
+    let used = put.used();
+    out.truncate(start + used);
 }
 
 /// Appends `text` after its length in bytes.
 pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     put_uint(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
+}
+
+/// The most bytes of a `uint`.
+pub(super) const UINT_MOST: usize = 10;
+/// The most bytes of an `int`.
+pub(super) const INT_MOST: usize = 19;
+
+/// Room for the fields of a record whose most bytes are known before. A vector would be asked for
+/// room field by field, which costs more than the fields.
+pub(super) struct Put<'a> {
+    room: &'a mut [u8],
+    used: usize,
+}
+
+impl<'a> Put<'a> {
+    /// Writes into `room`, from its beginning on.
+    pub(super) fn new(room: &'a mut [u8]) -> Self {
+        Self { room, used: 0 }
+    }
+
+    /// How many bytes were written.
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
+    pub(super) fn byte(&mut self, byte: u8) {
+        self.room[self.used] = byte;
+        self.used += 1;
+    }
+
+    pub(super) fn slice(&mut self, bytes: &[u8]) {
+        self.room[self.used..self.used + bytes.len()].copy_from_slice(bytes);
+        self.used += bytes.len();
+    }
+
+    pub(super) fn array<const N: usize>(&mut self, bytes: &[u8; N]) {
+        self.slice(bytes);
+    }
+
+    pub(super) fn uint(&mut self, value: u64) {
+        let mut rest = value;
+        while rest >= 0x80 {
+            self.byte(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.byte(rest as u8);
+    }
+
+    pub(super) fn int(&mut self, value: i128) {
+        let mut rest = ((value << 1) ^ (value >> 127)) as u128;
+        // Nearly every sum fits 64 bits, and those are shifted in one register.
+        while rest > u128::from(u64::MAX) {
+            self.byte(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.uint(rest as u64);
+    }
+
+    pub(super) fn text(&mut self, text: &str) {
+        self.uint(text.len() as u64);
+        self.slice(text.as_bytes());
+    }
 }
 
 /// What is left to read of a record.

@@ -51,7 +51,7 @@ impl<'a> History<'a> {
             return Ok(number);
         }
         let (before, mask) = if number > sealed.number * BLOCK {
-            (sealed, self.seat.trail.tail_mask())
+            (sealed, self.seat.trail.tail().credits())
         } else {
             let block = self.block_of(number)?;
             (block.previous, block.credit_mask)
@@ -123,9 +123,9 @@ impl<'a> History<'a> {
         let sealed = self.seat.trail.newest();
         let base = rank_of(&sealed, direction);
         if rank > base {
-            let (mask, tail) = (self.seat.trail.tail_mask(), self.seat.trail.tail());
-            let nth = nth_of(mask, tail.len(), direction, rank - base);
-            return Ok((sealed.number * BLOCK + nth as u64 + 1, tail[nth]));
+            let tail = self.seat.trail.tail();
+            let nth = nth_of(tail.credits(), tail.len(), direction, rank - base);
+            return Ok((sealed.number * BLOCK + nth as u64 + 1, tail.get(nth)));
         }
         let block = self.block_with(direction, rank)?;
         let within = rank - rank_of(&block.previous, direction);

@@ -16,7 +16,7 @@ use tongjang_core::{
 };
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::bytes::{Take, put_int, put_text, put_uint};
+use super::bytes::{INT_MOST, Put, Take, UINT_MOST, put_int, put_text, put_uint, put_with};
 use super::trail::{BLOCK, Block, BlockRef, ByDirection};
 
 /// Before each record: its length with this header, and a check of what follows; 4 bytes each.
@@ -27,6 +27,12 @@ pub(super) const LONGEST: usize = 4 * 1024;
 pub(super) const LONGEST_BLOCK: usize = 256;
 /// A read of this many bytes holds almost every record whole.
 pub(super) const USUAL: usize = 384;
+
+/// The most bytes of an entry, its memo aside.
+const ENTRY_MOST: usize = 1 + 3 * UINT_MOST + 2 * INT_MOST + 32;
+/// The most bytes of a transaction and its two entries with the lengths of their memos, but
+/// without the memos, the metadata and the key.
+const BOOKED_MOST: usize = 3 + 16 + INT_MOST + UINT_MOST + 2 * ENTRY_MOST + 3 * UINT_MOST;
 
 const OPENED: u8 = 1;
 const BOOKED: u8 = 2;
@@ -149,25 +155,27 @@ pub(super) fn put_event(out: &mut Vec<u8>, facts: &impl Facts, event: &Event) {
 /// Appends a block, whose record begins at `position`.
 pub(super) fn put_block(out: &mut Vec<u8>, block: &Block, position: u64) {
     put_record(out, |out| {
-        out.push(BLOCK_OF_ENTRIES);
-        put_uint(out, block.slot.into());
-        put_uint(out, block.this.number);
-        out.extend_from_slice(&block.credit_mask.to_le_bytes());
-        let mut after = position;
-        for entry in block.positions.iter().rev() {
-            put_uint(out, (after - entry) >> 3);
-            after = *entry;
-        }
-        put_ref(out, BlockRef { position, ..block.this }, position);
-        put_ref(out, block.previous, position);
-        // Mostly they are all the block before, which is not written again.
-        let others = [block.jump, block.with.credit, block.with.debit];
-        let differs = others.map(|other| other != block.previous);
-        out.push(bits(&[(differs[0], 1), (differs[1], 2), (differs[2], 4)]));
-        for (other, _) in others.iter().zip(differs).filter(|(_, differs)| *differs) {
-            put_uint(out, other.number);
-            put_ref(out, *other, position);
-        }
+        put_with(out, LONGEST_BLOCK, |put| {
+            put.byte(BLOCK_OF_ENTRIES);
+            put.uint(block.slot.into());
+            put.uint(block.this.number);
+            put.array(&block.credit_mask.to_le_bytes());
+            let mut after = position;
+            for entry in block.positions.iter().rev() {
+                put.uint((after - entry) >> 3);
+                after = *entry;
+            }
+            put_ref(put, BlockRef { position, ..block.this }, position);
+            put_ref(put, block.previous, position);
+            // Mostly they are all the block before, which is not written again.
+            let others = [block.jump, block.with.credit, block.with.debit];
+            let differs = others.map(|other| other != block.previous);
+            put.byte(bits(&[(differs[0], 1), (differs[1], 2), (differs[2], 4)]));
+            for (other, _) in others.iter().zip(differs).filter(|(_, differs)| *differs) {
+                put.uint(other.number);
+                put_ref(put, *other, position);
+            }
+        });
     });
 }
 
@@ -283,32 +291,22 @@ fn put_booked(out: &mut Vec<u8>, facts: &impl Facts, booked: &Booked) {
     };
     let has_memo = !transaction.memo.as_str().is_empty();
     let has_metadata = !transaction.metadata.pairs().is_empty();
-    out.push(BOOKED);
-    out.push(transaction.kind.byte());
-    out.push(bits(&[(has_memo, flag::MEMO), (has_metadata, flag::METADATA), (true, whose)]));
-    out.extend_from_slice(&transaction.id.bits().to_le_bytes());
-    put_int(out, transaction.amount.minor());
-    if has_memo {
-        put_text(out, transaction.memo.as_str());
-    }
-    put_uint(out, transaction.entries.len() as u64);
-    for (entry, slot) in transaction.entries.iter().zip(&slots) {
-        let own_memo = entry.memo != transaction.memo;
-        out.push(bits(&[
-            (entry.direction == Direction::Debit, flag::DEBIT),
-            (entry.counterparty.is_some(), flag::COUNTERPARTY),
-            (own_memo, flag::OWN_MEMO),
-        ]));
-        put_uint(out, (*slot).into());
-        put_uint(out, entry.number.get());
-        put_int(out, entry.balance.minor());
-        put_uint(out, entry.credit_count);
-        put_int(out, entry.credit_total.minor());
-        out.extend_from_slice(entry.hash.bytes());
-        if own_memo {
-            put_text(out, entry.memo.as_str());
+    let memos = [&transaction.memo, &first.memo, &second.memo];
+    let texts: usize = memos.iter().map(|memo| memo.as_str().len()).sum();
+    put_with(out, BOOKED_MOST + texts, |put| {
+        put.byte(BOOKED);
+        put.byte(transaction.kind.byte());
+        put.byte(bits(&[(has_memo, flag::MEMO), (has_metadata, flag::METADATA), (true, whose)]));
+        put.array(&transaction.id.bits().to_le_bytes());
+        put.int(transaction.amount.minor());
+        if has_memo {
+            put.text(transaction.memo.as_str());
         }
-    }
+        put.uint(transaction.entries.len() as u64);
+        for (entry, slot) in transaction.entries.iter().zip(&slots) {
+            put_entry(put, entry, *slot, &transaction.memo);
+        }
+    });
     if has_metadata {
         put_pairs(out, &transaction.metadata);
     }
@@ -318,6 +316,24 @@ fn put_booked(out: &mut Vec<u8>, facts: &impl Facts, booked: &Booked) {
         }
         put_text(out, used.key.as_str());
         out.extend_from_slice(used.fingerprint.bytes());
+    }
+}
+
+fn put_entry(put: &mut Put<'_>, entry: &Entry, slot: u32, memo: &Memo) {
+    let own_memo = entry.memo != *memo;
+    put.byte(bits(&[
+        (entry.direction == Direction::Debit, flag::DEBIT),
+        (entry.counterparty.is_some(), flag::COUNTERPARTY),
+        (own_memo, flag::OWN_MEMO),
+    ]));
+    put.uint(slot.into());
+    put.uint(entry.number.get());
+    put.int(entry.balance.minor());
+    put.uint(entry.credit_count);
+    put.int(entry.credit_total.minor());
+    put.array(entry.hash.bytes());
+    if own_memo {
+        put.text(entry.memo.as_str());
     }
 }
 
@@ -542,10 +558,10 @@ fn take_status(take: &mut Take<'_>) -> Option<Event> {
     Some(Event::StatusChanged(StatusChanged { account, status, at, key }))
 }
 
-fn put_ref(out: &mut Vec<u8>, to: BlockRef, from: u64) {
-    put_uint(out, (from - to.position) >> 3);
-    out.extend_from_slice(&to.end.micros().to_le_bytes());
-    put_uint(out, to.credits);
+fn put_ref(put: &mut Put<'_>, to: BlockRef, from: u64) {
+    put.uint((from - to.position) >> 3);
+    put.array(&to.end.micros().to_le_bytes());
+    put.uint(to.credits);
 }
 
 fn take_ref(take: &mut Take<'_>, number: u64, from: u64) -> Option<BlockRef> {

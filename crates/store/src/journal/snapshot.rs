@@ -60,8 +60,8 @@ pub(super) fn put_account(out: &mut Vec<u8>, seat: &Seat, from_event: u64) {
     put_block_ref(out, trail.with().credit);
     put_block_ref(out, trail.with().debit);
     put_uint(out, trail.tail().len() as u64);
-    out.extend_from_slice(&trail.tail_mask().to_le_bytes());
-    trail.tail().iter().for_each(|position| put_uint(out, *position));
+    out.extend_from_slice(&trail.tail().credits().to_le_bytes());
+    trail.tail().iter().for_each(|position| put_uint(out, position));
 }
 
 fn put_block_ref(out: &mut Vec<u8>, block: BlockRef) {
@@ -107,7 +107,7 @@ fn take_account(take: &mut Take<'_>) -> Option<(Seat, u64)> {
     let tail_len = take.uint()?;
     let mask = take.array().map(u16::from_le_bytes)?;
     let tail = (0..tail_len).map(|_| take.uint()).collect::<Option<Vec<u64>>>()?;
-    let trail = Trail::from_parts(roots, tail, mask, ByDirection { credit, debit })?;
+    let trail = Trail::from_parts(roots, &tail, mask, ByDirection { credit, debit })?;
     let account = Account::at(opened, standing)?;
     (trail.count() == entry_count).then_some((Seat { account, trail }, from_event))
 }

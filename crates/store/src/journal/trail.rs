@@ -7,6 +7,8 @@
 
 use tongjang_core::{Direction, Timestamp};
 
+use super::tail::Tail;
+
 /// How many entries a block covers.
 pub(super) const BLOCK: u64 = 16;
 
@@ -50,24 +52,16 @@ pub(super) struct ByDirection {
     pub(super) debit: BlockRef,
 }
 
-/// A root of the list: a block, and how many blocks its tree has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Root {
-    size: u64,
-    block: BlockRef,
-}
-
 /// What memory holds of an account's history.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Trail {
-    /// The roots, the newest last. The last is always the newest block.
-    roots: Vec<Root>,
-    /// Where the entries since the newest block stand.
-    tail: Vec<u64>,
-    /// Which of them are credits.
-    tail_mask: u16,
-    /// The newest block that has an entry of each direction.
-    with: ByDirection,
+    /// The blocks at the roots of the list, the newest last. The last is always the newest block.
+    roots: Vec<BlockRef>,
+    /// The entries since the newest block.
+    tail: Tail,
+    /// The newest block that has an entry of each direction, unless that is the newest for both,
+    /// as it mostly is.
+    with: Option<Box<ByDirection>>,
 }
 
 impl Trail {
@@ -81,15 +75,7 @@ impl Trail {
         booked_at: Timestamp,
         credits: u64,
     ) -> Option<Block> {
-        if direction == Direction::Credit {
-            self.tail_mask |= 1 << self.tail.len();
-        }
-        if self.tail.is_empty() {
-            // Room for a block at once: it is filled sooner or later, and never outgrown.
-            self.tail.reserve_exact(BLOCK as usize);
-        }
-        self.tail.push(position);
-        let positions = <[u64; BLOCK as usize]>::try_from(self.tail.as_slice()).ok()?;
+        let positions = self.tail.push(position, direction)?;
         let previous = self.newest();
         let number = previous.number + 1;
         Some(Block {
@@ -97,56 +83,49 @@ impl Trail {
             this: BlockRef { number, position: 0, end: booked_at, credits },
             previous,
             jump: self.jump_of_next(),
-            with: self.with,
-            credit_mask: self.tail_mask,
+            with: self.with(),
+            credit_mask: self.tail.credits(),
             positions,
         })
     }
 
     /// The block that `push` returned was written at `block.position`.
     pub(super) fn sealed(&mut self, block: BlockRef) {
-        let merged = self.mergeable();
-        let size = match merged {
-            Some(size) => {
-                self.roots.truncate(self.roots.len() - 2);
-                2 * size + 1
-            }
-            None => 1,
-        };
-        self.roots.push(Root { size, block });
-        if self.tail_mask != 0 {
-            self.with.credit = block;
+        let ByDirection { mut credit, mut debit } = self.with();
+        if self.tail.credits() != 0 {
+            credit = block;
         }
-        if self.tail_mask != u16::MAX {
-            self.with.debit = block;
+        if self.tail.credits() != u16::MAX {
+            debit = block;
         }
-        self.tail.clear();
-        self.tail_mask = 0;
+        self.with =
+            (credit != block || debit != block).then(|| Box::new(ByDirection { credit, debit }));
+        if self.mergeable() {
+            self.roots.truncate(self.roots.len() - 2);
+        }
+        self.roots.push(block);
+        self.tail = Tail::default();
     }
 
     /// The newest block, or the default if there is none.
     pub(super) fn newest(&self) -> BlockRef {
-        self.roots.last().map(|root| root.block).unwrap_or_default()
+        self.roots.last().copied().unwrap_or_default()
     }
 
     /// The roots' blocks, the newest first.
     pub(super) fn roots(&self) -> impl Iterator<Item = BlockRef> {
-        self.roots.iter().rev().map(|root| root.block)
+        self.roots.iter().rev().copied()
     }
 
-    /// Where the entries after the newest block stand.
-    pub(super) fn tail(&self) -> &[u64] {
+    /// The entries after the newest block.
+    pub(super) fn tail(&self) -> &Tail {
         &self.tail
-    }
-
-    /// Which of them are credits.
-    pub(super) fn tail_mask(&self) -> u16 {
-        self.tail_mask
     }
 
     /// The newest block that has an entry of each direction.
     pub(super) fn with(&self) -> ByDirection {
-        self.with
+        let newest = self.newest();
+        self.with.as_deref().copied().unwrap_or(ByDirection { credit: newest, debit: newest })
     }
 
     /// How many entries there are.
@@ -154,16 +133,25 @@ impl Trail {
         self.newest().number * BLOCK + self.tail.len() as u64
     }
 
+    /// Reads of each line of a cache that it takes, for who wants them at hand.
+    pub(super) fn touch(&self) -> u64 {
+        self.roots.len() as u64
+            ^ self.tail.len() as u64
+            ^ u64::from(self.tail.credits())
+            ^ self.tail.get(0)
+            ^ u64::from(self.with.is_some())
+    }
+
     /// For a snapshot: each root's tree size and block, the oldest first.
     pub(super) fn parts(&self) -> impl ExactSizeIterator<Item = (u64, BlockRef)> {
-        self.roots.iter().map(|root| (root.size, root.block))
+        self.roots.iter().enumerate().map(|(nth, block)| (self.size_of(nth), *block))
     }
 
     /// From a snapshot.
     pub(super) fn from_parts(
         roots: Vec<(u64, BlockRef)>,
-        tail: Vec<u64>,
-        tail_mask: u16,
+        tail: &[u64],
+        credits: u16,
         with: ByDirection,
     ) -> Option<Self> {
         let mut before = 0;
@@ -173,23 +161,28 @@ impl Trail {
                 return None;
             }
         }
-        let fits = tail.len() < BLOCK as usize && u32::from(tail_mask) >> tail.len() == 0;
-        let roots = roots.into_iter().map(|(size, block)| Root { size, block }).collect();
-        fits.then_some(Self { roots, tail, tail_mask, with })
+        let mut trail = Self { tail: Tail::of(tail, credits)?, ..Self::default() };
+        trail.roots = roots.into_iter().map(|(_, block)| block).collect();
+        trail.with = (trail.with() != with).then(|| Box::new(with));
+        Some(trail)
     }
 
-    /// The size of the two newest trees, if they have the same: the next block goes on top.
-    fn mergeable(&self) -> Option<u64> {
-        match self.roots.as_slice() {
-            [.., below, top] if below.size == top.size => Some(top.size),
-            _ => None,
-        }
+    /// How many blocks the tree of the `nth` root has: those since the root before.
+    fn size_of(&self, nth: usize) -> u64 {
+        let before = nth.checked_sub(1).map_or(0, |before| self.roots[before].number);
+        self.roots[nth].number - before
+    }
+
+    /// Whether the two newest trees have the same size: then the next block goes on top of both.
+    fn mergeable(&self) -> bool {
+        let roots = self.roots.len();
+        roots >= 2 && self.size_of(roots - 1) == self.size_of(roots - 2)
     }
 
     fn jump_of_next(&self) -> BlockRef {
-        let under = if self.mergeable().is_some() { 3 } else { 1 };
+        let under = if self.mergeable() { 3 } else { 1 };
         let index = self.roots.len().checked_sub(under);
-        index.map(|index| self.roots[index].block).unwrap_or_default()
+        index.map(|index| self.roots[index]).unwrap_or_default()
     }
 }
 
@@ -264,12 +257,12 @@ mod tests {
         for entries in [0, 1, 15, 16, 17, 160, 1000] {
             let (trail, _) = walked(entries);
             let parts = trail.parts().collect();
-            let again =
-                Trail::from_parts(parts, trail.tail().to_vec(), trail.tail_mask(), trail.with());
+            let tail: Vec<u64> = trail.tail().iter().collect();
+            let again = Trail::from_parts(parts, &tail, trail.tail().credits(), trail.with());
             assert_eq!(again.as_ref(), Some(&trail));
         }
-        assert_eq!(Trail::from_parts(vec![], vec![8], 2, ByDirection::default()), None);
+        assert_eq!(Trail::from_parts(vec![], &[8], 2, ByDirection::default()), None);
         let three = vec![(3, BlockRef::default())];
-        assert_eq!(Trail::from_parts(three, vec![], 0, ByDirection::default()), None);
+        assert_eq!(Trail::from_parts(three, &[], 0, ByDirection::default()), None);
     }
 }
