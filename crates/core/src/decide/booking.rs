@@ -2,8 +2,9 @@
 
 use super::{at_version, bookable, existing, key_use, moment, own};
 use crate::{
-    Account, Amount, Balance, Book, Booked, Command, Currency, Direction, Entry, EntryNumber,
-    Event, Hash, Kind, Memo, Metadata, Rejection, Request, Transaction, TransactionId, chain,
+    Account, AccountId, Amount, Balance, Book, Booked, Command, Currency, Direction, Entry,
+    EntryNumber, Event, Hash, Kind, Memo, Metadata, Rejection, Request, Timestamp, Transaction,
+    TransactionId, chain,
 };
 
 pub(super) fn deposit<B: Book>(book: &B, request: &Request) -> Result<Event, Rejection> {
@@ -17,7 +18,7 @@ pub(super) fn deposit<B: Book>(book: &B, request: &Request) -> Result<Event, Rej
     let debit = Side::new(settlement, Direction::Debit, *amount, memo, Some(account))?;
     let credit = Side::new(account, Direction::Credit, *amount, memo, None)?;
     // From here on nothing may fail.
-    Ok(booked(book, request, Kind::Deposit, debit, credit, metadata))
+    Ok(booked(book, request, Kind::Deposit, *amount, [debit, credit], metadata))
 }
 
 pub(super) fn withdraw<B: Book>(book: &B, request: &Request) -> Result<Event, Rejection> {
@@ -32,7 +33,7 @@ pub(super) fn withdraw<B: Book>(book: &B, request: &Request) -> Result<Event, Re
     let debit = Side::new(account, Direction::Debit, *amount, memo, None)?;
     let credit = Side::new(settlement, Direction::Credit, *amount, memo, Some(account))?;
     // From here on nothing may fail.
-    Ok(booked(book, request, Kind::Withdrawal, debit, credit, metadata))
+    Ok(booked(book, request, Kind::Withdrawal, *amount, [debit, credit], metadata))
 }
 
 pub(super) fn transfer<B: Book>(book: &B, request: &Request) -> Result<Event, Rejection> {
@@ -58,7 +59,7 @@ pub(super) fn transfer<B: Book>(book: &B, request: &Request) -> Result<Event, Re
     let debit = Side::new(from, Direction::Debit, *amount, memo, Some(to))?;
     let credit = Side::new(to, Direction::Credit, *amount, to_memo, Some(from))?;
     // From here on nothing may fail.
-    Ok(booked(book, request, Kind::Transfer, debit, credit, metadata))
+    Ok(booked(book, request, Kind::Transfer, *amount, [debit, credit], metadata))
 }
 
 /// The settlement account of `currency`, which was opened with the first account of it.
@@ -77,7 +78,12 @@ fn funded(account: &Account, requested: Amount) -> Result<(), Rejection> {
 /// One side of a booking, with every figure checked but no time and hash yet.
 struct Side<'a> {
     account: &'a Account,
-    entry: Entry,
+    direction: Direction,
+    balance: Balance,
+    credit_count: u64,
+    credit_total: Balance,
+    memo: &'a Memo,
+    counterparty: Option<AccountId>,
 }
 
 impl<'a> Side<'a> {
@@ -85,7 +91,7 @@ impl<'a> Side<'a> {
         account: &'a Account,
         direction: Direction,
         amount: Amount,
-        memo: &Memo,
+        memo: &'a Memo,
         counterparty: Option<&Account>,
     ) -> Result<Self, Rejection> {
         let at = account.standing();
@@ -98,19 +104,27 @@ impl<'a> Side<'a> {
             return Err(overflow);
         };
         let balance: Balance = credit_total.checked_sub(debit_total).ok_or(overflow)?;
-        let entry = Entry {
-            account: account.id(),
-            number: EntryNumber::after(at.entry_count),
-            direction,
+        let credit_count = at.credit_count.saturating_add(credits);
+        let counterparty = counterparty.map(Account::id);
+        Ok(Self { account, direction, balance, credit_count, credit_total, memo, counterparty })
+    }
+
+    /// The entry, chained to the account's newest one.
+    fn entry(&self, id: TransactionId, kind: Kind, booked_at: Timestamp, amount: Amount) -> Entry {
+        let mut entry = Entry {
+            account: self.account.id(),
+            number: EntryNumber::after(self.account.entry_count()),
+            direction: self.direction,
             amount,
-            balance,
-            memo: memo.clone(),
-            counterparty: counterparty.map(Account::id),
-            credit_count: at.credit_count.saturating_add(credits),
-            credit_total,
+            balance: self.balance,
+            memo: self.memo.clone(),
+            counterparty: self.counterparty,
+            credit_count: self.credit_count,
+            credit_total: self.credit_total,
             hash: Hash::default(),
         };
-        Ok(Self { account, entry })
+        entry.hash = chain::link(self.account.head_hash(), id, kind, booked_at, &entry);
+        entry
     }
 }
 
@@ -118,26 +132,25 @@ fn booked<B: Book>(
     book: &B,
     request: &Request,
     kind: Kind,
-    debit: Side<'_>,
-    credit: Side<'_>,
+    amount: Amount,
+    [debit, credit]: [Side<'_>; 2],
     metadata: &Metadata,
 ) -> Event {
     let booked_at = moment(book, request, &[debit.account, credit.account]);
     let id = TransactionId::new(booked_at, request.nonce);
-    let (amount, currency) = (debit.entry.amount, debit.account.currency());
-    let memo = match kind {
-        Kind::Deposit => credit.entry.memo.clone(),
-        _ => debit.entry.memo.clone(),
+    let transaction = Transaction {
+        id,
+        kind,
+        amount,
+        currency: debit.account.currency(),
+        memo: if kind == Kind::Deposit { credit.memo.clone() } else { debit.memo.clone() },
+        metadata: metadata.clone(),
+        booked_at,
+        entries: vec![
+            debit.entry(id, kind, booked_at, amount),
+            credit.entry(id, kind, booked_at, amount),
+        ],
     };
-    let chained = |side: Side<'_>| {
-        let before = side.account.head_hash();
-        let hash = chain::link(before, id, kind, booked_at, &side.entry);
-        Entry { hash, ..side.entry }
-    };
-    let entries = vec![chained(debit), chained(credit)];
-    let metadata = metadata.clone();
-    let transaction =
-        Transaction { id, kind, amount, currency, memo, metadata, booked_at, entries };
     assert!(transaction.is_balanced(), "entries sum to zero");
     Event::Booked(Booked { transaction, key: key_use(request) })
 }
@@ -149,7 +162,7 @@ mod tests {
     use crate::test_ledger::{
         ALICE, BOB, START, TestLedger, amount, deposit, memo, request, transfer, withdraw,
     };
-    use crate::{AccountId, Decision};
+    use crate::Decision;
 
     /// Puts the account where its standing is `change`d to.
     fn put(ledger: &mut TestLedger, id: AccountId, change: impl FnOnce(&mut Standing)) {
