@@ -14,6 +14,10 @@ pub use real::RealDisk;
 
 use crate::StoreError;
 
+/// What a disk writes at once: what is written past the cache begins, ends and lies in memory at a
+/// multiple of it.
+pub const BLOCK: usize = 4096;
+
 /// Holds a file lock for as long as it lives.
 pub type Lock = Box<dyn Any + Send + Sync>;
 
@@ -62,6 +66,12 @@ pub trait DiskFile: Send + Sync {
 
     /// Writes all of `parts`, one after the other, from `offset` on.
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> Result<(), StoreError>;
+
+    /// Writes `bytes` at `offset`, all of it whole blocks, past the operating system's cache where
+    /// the file system can. What others read after that is what was written.
+    fn write_blocks(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
+        self.write_at(&[IoSlice::new(bytes)], offset)
+    }
 
     /// Makes what was written durable, and the length (`fdatasync`). After an error nobody
     /// knows what is durable, and a second call that succeeds proves nothing.

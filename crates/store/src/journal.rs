@@ -4,6 +4,7 @@
 //! is what the teller decides against, `view` what is durable, and `history` leads through an
 //! account's entries.
 
+mod blocks;
 mod book;
 mod bytes;
 pub mod frame;

@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{Disk, DiskFile, Lock};
 use crate::StoreError;
@@ -18,6 +18,9 @@ pub struct RealDisk;
 struct RealFile {
     path: PathBuf,
     file: File,
+    /// The same file past the operating system's cache, opened when it is first needed; `None` if
+    /// the file system has no such thing.
+    past_cache: OnceLock<Option<File>>,
 }
 
 impl Disk for RealDisk {
@@ -92,7 +95,22 @@ fn opened(
     options: &OpenOptions,
 ) -> Result<Arc<dyn DiskFile>, StoreError> {
     let file = options.open(path).map_err(|error| StoreError::io(attempt, path, error))?;
-    Ok(Arc::new(RealFile { path: path.to_owned(), file }))
+    Ok(Arc::new(RealFile { path: path.to_owned(), file, past_cache: OnceLock::new() }))
+}
+
+/// Opens what `file` is once more, under whatever name it has by now.
+#[cfg(target_os = "linux")]
+fn past_cache(file: &File) -> Option<File> {
+    use std::os::fd::AsRawFd;
+
+    let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn past_cache(_: &File) -> Option<File> {
+    None
 }
 
 impl RealFile {
@@ -127,6 +145,18 @@ impl DiskFile for RealFile {
             IoSlice::advance_slices(&mut left, written);
         }
         Ok(())
+    }
+
+    fn write_blocks(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
+        let file = self.past_cache.get_or_init(|| past_cache(&self.file));
+        match file.as_ref().map(|file| file.write_all_at(bytes, offset)) {
+            Some(Ok(())) => Ok(()),
+            // A file system may find only now that it cannot, or only not at such places.
+            Some(Err(error)) if error.kind() != io::ErrorKind::InvalidInput => {
+                Err(self.error("write")(error))
+            }
+            _ => self.write_at(&[IoSlice::new(bytes)], offset),
+        }
     }
 
     fn sync(&self) -> Result<(), StoreError> {

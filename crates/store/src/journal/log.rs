@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
 
+use super::blocks::Blocks;
 use super::frame::{FRAME_HEADER, FrameEvents, FrameInfo, Mark, Seal};
 use super::lock::lock;
 use super::log_reader::LogReader;
@@ -201,11 +202,17 @@ impl Log {
         // No place in the channel: one frame is being written, and one stands at the door.
         let (jobs, at_the_door) = bounded(0);
         let spares = writer::SpareRoom::new(disk.clone(), dir, layout, config.spares, lock)?;
+        let segment = writer::current(&*disk, dir, layout, end)?;
+        let blocks = match &segment {
+            Some((_, file)) => Blocks::after(&**file, layout.offset_of(end.position))?,
+            None => Blocks::default(),
+        };
         let writer = Writer {
             seal: Seal::of(&ledger_id),
             ledger_id,
             layout,
-            segment: writer::current(&*disk, dir, layout, end)?,
+            segment,
+            blocks,
             end,
             spares,
             poison: poison.clone(),

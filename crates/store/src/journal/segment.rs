@@ -27,7 +27,11 @@ const CHECKSUM_AT: usize = SEGMENT_HEADER - 8;
 const PIECE: usize = 1 << 20;
 /// So many pieces at most wait for a sync, so that the disk stays free for the commits.
 const PIECES_A_SYNC: usize = 8;
-static ZEROS: [u8; PIECE] = [0; PIECE];
+static ZEROS: Zeros = Zeros([0; PIECE]);
+
+/// Zeros that lie in memory as a disk wants what is written past the cache.
+#[repr(align(4096))]
+struct Zeros([u8; PIECE]);
 
 /// Where things lie, given how long the segments are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -232,7 +236,7 @@ fn zero(file: &dyn DiskFile, length: u64) -> Result<(), StoreError> {
     let mut unsynced = 0;
     let mut there = Vec::new();
     for offset in (0..length).step_by(PIECE) {
-        let piece = &ZEROS[..PIECE.min(usize::try_from(length - offset).unwrap_or(PIECE))];
+        let piece = &ZEROS.0[..PIECE.min(usize::try_from(length - offset).unwrap_or(PIECE))];
         if offset + piece.len() as u64 <= had {
             there.resize(piece.len(), 0);
             file.read_at(&mut there, offset)?;
@@ -240,7 +244,7 @@ fn zero(file: &dyn DiskFile, length: u64) -> Result<(), StoreError> {
                 continue;
             }
         }
-        file.write_at(&[IoSlice::new(piece)], offset)?;
+        file.write_blocks(piece, offset)?;
         unsynced += 1;
         if unsynced == PIECES_A_SYNC {
             file.sync()?;
@@ -254,7 +258,7 @@ fn zero(file: &dyn DiskFile, length: u64) -> Result<(), StoreError> {
 pub(super) fn blank(file: &dyn DiskFile, mut offset: u64, length: u64) -> Result<(), StoreError> {
     let end = offset + length;
     while offset < end {
-        let piece = &ZEROS[..PIECE.min(usize::try_from(end - offset).unwrap_or(PIECE))];
+        let piece = &ZEROS.0[..PIECE.min(usize::try_from(end - offset).unwrap_or(PIECE))];
         file.write_at(&[IoSlice::new(piece)], offset)?;
         offset += piece.len() as u64;
     }

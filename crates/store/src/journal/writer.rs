@@ -3,13 +3,13 @@
 //! Frames come from [`Log::append`](super::log::Log::append). At most one is on its way to the
 //! disk at any moment; recovery relies on that.
 
-use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::blocks::Blocks;
 use super::frame::{FRAME_HEADER, FrameEvents, FrameHeader, Mark, Seal};
 use super::log::{Done, Pool, Spares};
 use super::log_reader::LogReader;
@@ -36,6 +36,7 @@ pub(super) struct Writer {
     pub(super) layout: Layout,
     /// The segment of the last frame, or the first one.
     pub(super) segment: Option<Numbered>,
+    pub(super) blocks: Blocks,
     /// The place after the last durable frame.
     pub(super) end: Mark,
     pub(super) spares: SpareRoom,
@@ -100,8 +101,8 @@ impl Writer {
         let (header, checksum) = header.encode(self.seal);
         let file = match &self.segment {
             Some((number, file)) if *number == self.layout.segment_of(position) => {
-                let parts = [IoSlice::new(&header), IoSlice::new(body)];
-                file.write_at(&parts, self.layout.offset_of(position))?;
+                let offset = self.layout.offset_of(position);
+                self.blocks.write(&**file, &[&header, body], offset)?;
                 file
             }
             _ => self.begin_segment(position, &header, body)?,
@@ -134,7 +135,7 @@ impl Writer {
         );
         let file = self.spares.take(number)?;
         let header = segment_header(self.ledger_id, self.layout, self.end).encode();
-        file.write_at(&[IoSlice::new(&header[..]), IoSlice::new(frame), IoSlice::new(body)], 0)?;
+        self.blocks.write(&*file, &[&header[..], frame, body], 0)?;
         let (_, file) = self.segment.insert((number, file));
         Ok(file)
     }
