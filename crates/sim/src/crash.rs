@@ -11,7 +11,7 @@ use tongjang_core::{AccountId, Request};
 use tongjang_store::faulty::FaultyDisk;
 use tongjang_store::journal::log::{LogConfig, Spares};
 use tongjang_store::journal::verify::{Verified, verify};
-use tongjang_store::journal::{Journal, JournalConfig, JournalReader, Opening};
+use tongjang_store::journal::{Journal, JournalConfig, JournalReader, KeysConfig, Opening};
 use tongjang_store::{Answer, EntryFilter, EntryQuery, Order, Reader, Row, Store, StoreError};
 
 use crate::ask::{Desk, Keys, random_ask};
@@ -41,6 +41,7 @@ pub struct Scenario {
     events_after: Vec<usize>,
     model: Model,
     snapshot_every: u64,
+    keys: KeysConfig,
 }
 
 /// How a run ended.
@@ -80,13 +81,20 @@ impl Scenario {
                     .collect()
             })
             .collect();
-        Self { days, answers, events_after, model, snapshot_every: u64::MAX / 2 }
+        let (snapshot_every, keys) = (u64::MAX / 2, KeysConfig::default());
+        Self { days, answers, events_after, model, snapshot_every, keys }
     }
 
     /// The same with snapshots while it goes on, each after so many bytes.
     #[must_use]
     pub fn with_snapshots_every(self, snapshot_every: u64) -> Self {
         Self { snapshot_every, ..self }
+    }
+
+    /// The same with an index of keys that is kept so.
+    #[must_use]
+    pub fn with_keys(self, keys: KeysConfig) -> Self {
+        Self { keys, ..self }
     }
 
     /// How many days it has, and so how many snapshots of ledgers that were closed.
@@ -117,7 +125,8 @@ impl Scenario {
         day: &[Vec<Request>],
         run: &mut Run,
     ) -> Result<(), StoreError> {
-        let config = JournalConfig { snapshot_every: self.snapshot_every, ..config(disk) };
+        let snapshot_every = self.snapshot_every;
+        let config = JournalConfig { snapshot_every, keys: self.keys, ..config(disk) };
         let (mut journal, reader, _) = Journal::open(config)?;
         for batch in day {
             let mut answered = Vec::new();
@@ -152,7 +161,9 @@ impl Scenario {
     /// # Panics
     /// If something that was answered is lost or changed, or something is there in part or twice.
     pub fn check(&self, disk: &FaultyDisk, answered: usize) {
-        let (mut journal, reader, opening) = open(disk);
+        let config = JournalConfig { keys: self.keys, ..config(disk) };
+        let opened = || Journal::open(config.clone()).unwrap_or_else(|error| panic!("{error}"));
+        let (mut journal, reader, opening) = opened();
         let there = verified(disk).summary.events as usize;
         assert!(
             there >= self.events_after[answered],
@@ -178,7 +189,7 @@ impl Scenario {
         let verified = verified(disk);
         assert_eq!(verified.summary, self.model.add_up());
         assert_eq!(verified.recovered.torn, None, "the torn write was not cut off");
-        let (_journal, reader, opening) = open(disk);
+        let (_journal, reader, opening) = opened();
         assert!(opening.unusable.is_empty() && opening.snapshot.is_some());
         check_reader(&reader, &self.model);
     }

@@ -38,13 +38,15 @@ use tongjang_core::{Book, Request};
 use self::book::Durable;
 pub use self::book::JournalBook;
 use self::frame::{FrameEvents, FrameInfo, Mark};
+use self::keys::{Kept, KeyIndex, Shelf};
+pub use self::keys::{KeysConfig, Sealing};
 use self::log::{Known, Log, LogConfig, Recovered};
 use self::log_reader::LogReader;
 use self::poison::PanicGuard;
 use self::pump::Pump;
 pub use self::reader::JournalReader;
 use self::record::{BadRecord, Facts, Record};
-use self::replay::Replay;
+use self::replay::{Keys, Replay};
 use self::segment::{DecodedSegment, Layout, SEGMENT_HEADER, SegmentHeader, segment_path};
 use self::snapshot::SnapshotWriter;
 use self::view::View;
@@ -71,6 +73,8 @@ pub struct JournalConfig {
     pub log: LogConfig,
     /// How much is written to the journal between two snapshots, in bytes.
     pub snapshot_every: u64,
+    /// How the index of idempotency keys is kept.
+    pub keys: KeysConfig,
     /// The id that a new ledger gets: random, and secret enough to seed its hash tables.
     pub new_ledger_id: [u8; 16],
 }
@@ -79,11 +83,18 @@ impl JournalConfig {
     /// A journal in `dir` on the machine's own disk.
     pub fn new(dir: impl Into<PathBuf>, new_ledger_id: [u8; 16]) -> Self {
         let (disk, log) = (Arc::new(RealDisk), LogConfig::default());
-        Self { disk, dir: dir.into(), log, snapshot_every: SNAPSHOT_EVERY, new_ledger_id }
+        let (dir, keys) = (dir.into(), KeysConfig::default());
+        Self { disk, dir, log, snapshot_every: SNAPSHOT_EVERY, keys, new_ledger_id }
     }
 
     fn segments(&self) -> PathBuf {
         self.dir.join("journal")
+    }
+
+    /// An empty index of the keys of ledger `ledger_id`.
+    fn index(&self, ledger_id: [u8; 16]) -> Keys {
+        let shelf = Shelf::new(self.disk.clone(), self.dir.clone(), ledger_id, self.keys);
+        Keys::Indexed(Box::new(KeyIndex::new(shelf, seed_of(ledger_id))))
     }
 }
 
@@ -141,21 +152,29 @@ impl Journal {
         }
         let (ledger_id, layout) = identity(&*config.disk, &segments)?;
         let Loading { mut replay, known, next_event, snapshot, unusable } =
-            Loading::begin(&config, ledger_id)?;
+            Loading::begin(&config, ledger_id, || config.index(ledger_id))?;
         let each = |frame: FrameInfo, body: &[u8]| {
             let (path, offset) = layout.place(&segments, frame.body_position);
-            replay.frame(&path, offset, frame.body_position, body, |_| Ok(()))
+            replay.frame(&path, offset, frame.body_position, body, |_| Ok(()))?;
+            // The log has its lock by now, so runs may be written.
+            replay.keys_mut().into_iter().for_each(KeyIndex::tend_while_reading);
+            Ok(())
         };
         let (log, recovered) = Log::open(config.disk.clone(), &segments, config.log, known, each)?;
         check_complete(&replay, next_event, layout.place(&segments, recovered.end.position))?;
         let register = replay.register();
-        let start = replay.finish();
+        let mut start = replay.finish();
+        let mut keys = start.keys.take().expect("the keys of a server's ledger are indexed");
+        if let Err(error) = snapshot::sweep(&*config.disk, &config.dir, keys.shelf()) {
+            tracing::warn!(%error, "runs that a crash left over were not removed");
+        }
         let seats = start.seats.iter().cloned();
         let end = log.reader().durable_end();
         let view = Arc::new(View::new(register.clone(), seats, start.marks.clone(), end));
         let durable = Arc::new(Durable::new(end));
         let accounts = start.seats.len() as u64;
-        let book = JournalBook::new(start, register, durable.clone(), log.reader());
+        keys.begin(durable.clone())?;
+        let book = JournalBook::new(start, keys, register, durable.clone(), log.reader());
         let reader = JournalReader { view: view.clone(), log: log.reader(), poison: log.poison() };
         let snapshot_at = known.from.map_or(0, |mark| mark.position);
         let end = Arc::new(Mutex::new(recovered.end));
@@ -176,7 +195,8 @@ impl Journal {
     pub fn open_to_read(config: &JournalConfig) -> Result<JournalReader, StoreError> {
         let segments = config.segments();
         let (ledger_id, layout) = identity(&*config.disk, &segments)?;
-        let Loading { mut replay, known, next_event, .. } = Loading::begin(config, ledger_id)?;
+        let Loading { mut replay, known, next_event, .. } =
+            Loading::begin(config, ledger_id, || Keys::Ignored)?;
         let each = |frame: FrameInfo, body: &[u8]| {
             let (path, offset) = layout.place(&segments, frame.body_position);
             replay.frame(&path, offset, frame.body_position, body, |_| Ok(()))
@@ -233,15 +253,19 @@ impl Journal {
         let id = self.log.ledger_id();
         let earliest = book.earliest();
         let disk = config.disk.clone();
-        let mut writer = SnapshotWriter::begin(disk, &config.dir, id, from, earliest)?;
+        let Kept { runs, .. } = book.keys().kept();
+        let runs = (book.keys().shelf().clone(), &runs[..]);
+        let mut writer = SnapshotWriter::begin(disk, &config.dir, id, from, earliest, runs)?;
         let mut piece = Vec::new();
         for seat in book.seats() {
             snapshot::put_account(&mut piece, seat, from.next_event);
             writer.write_if_large(&mut piece)?;
         }
-        for shard in 0..keys::KeyIndex::SHARDS {
-            snapshot::put_keys(&mut piece, book.keys(), shard);
-            writer.write_if_large(&mut piece)?;
+        for window in book.keys().windows() {
+            for shard in 0..KeyIndex::SHARDS {
+                snapshot::put_keys(&mut piece, window, shard);
+                writer.write_if_large(&mut piece)?;
+            }
         }
         writer.write(&piece)?;
         writer.finish(&self.view.marks(), from.next_event)
@@ -252,7 +276,10 @@ impl Store for Journal {
     type Book = JournalBook;
 
     fn load(&mut self, _: &[&Request]) -> Result<(), StoreError> {
-        self.log.poison().check()
+        self.log.poison().check()?;
+        let copied = self.pump.as_ref().is_none_or(Pump::has_keys);
+        self.book.keys_mut().tend(copied);
+        Ok(())
     }
 
     fn settle(&mut self) -> Result<(), StoreError> {
@@ -310,6 +337,7 @@ impl Store for Journal {
         if let Some(pump) = self.pump.take() {
             pump.finish();
         }
+        self.book.keys_mut().rest();
         // All is durable; without a snapshot the next start takes longer, and nothing else.
         if let Err(error) = self.snapshot() {
             tracing::warn!(%error, "the ledger was closed without a snapshot");
@@ -340,12 +368,16 @@ struct Loading {
 }
 
 impl Loading {
-    fn begin(config: &JournalConfig, ledger_id: [u8; 16]) -> Result<Self, StoreError> {
+    fn begin(
+        config: &JournalConfig,
+        ledger_id: [u8; 16],
+        keys: impl Fn() -> Keys,
+    ) -> Result<Self, StoreError> {
         let seed = seed_of(ledger_id);
         let mut unusable = Vec::new();
         for name in snapshot::names(&*config.disk, &config.dir)?.iter().rev() {
             let path = config.dir.join(name);
-            match snapshot::load(&*config.disk, &path, ledger_id, seed) {
+            match snapshot::load(&*config.disk, &path, ledger_id, (seed, keys())) {
                 Ok(snapshot::Loaded { replay, from, next_event }) => {
                     let known = Known { from: Some(from), durable: None };
                     return Ok(Self { replay, known, next_event, snapshot: Some(path), unusable });
@@ -354,7 +386,7 @@ impl Loading {
             }
         }
         Ok(Self {
-            replay: Replay::new(seed, frame::FIRST_EVENT),
+            replay: Replay::new(seed, frame::FIRST_EVENT, keys()),
             known: Known { from: None, durable: None },
             next_event: frame::FIRST_EVENT,
             snapshot: None,

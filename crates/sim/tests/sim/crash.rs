@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tongjang_sim::crash::{Scenario, config, open};
 use tongjang_sim::random::Random;
 use tongjang_store::faulty::{FaultyDisk, Operation};
-use tongjang_store::journal::Journal;
+use tongjang_store::journal::{Journal, KeysConfig, Sealing};
 
 use crate::{seeds, with_seed};
 
@@ -144,4 +144,85 @@ fn a_crash_while_a_snapshot_is_written_beside_the_teller_loses_nothing() {
         });
     }
     assert!(beside > 0, "no snapshot was ever written beside the teller");
+}
+
+/// A life in which windows of keys are full after a few requests, so that runs are written,
+/// merged and removed all the time.
+fn small_windows(seed: u64, sealing: Sealing) -> Scenario {
+    let scenario = match sealing {
+        Sealing::Inline => Scenario::new(seed, 3, 6, 24),
+        Sealing::Background => Scenario::new(seed ^ 0xbe51de, 3, 200, 8),
+    };
+    scenario.with_keys(KeysConfig { window: 5, sealing })
+}
+
+/// How often that was done to a run of keys.
+fn to_runs(disk: &FaultyDisk, operation: Operation) -> usize {
+    let log = disk.operation_log();
+    let run = |path: &Path| path.to_string_lossy().contains("keys-");
+    log.iter().filter(|(done, path)| *done == operation && run(path)).count()
+}
+
+#[test]
+fn a_crash_while_keys_are_sealed_or_merged_loses_none() {
+    let (mut written, mut removed) = (0, 0);
+    for seed in seeds(2) {
+        let (renames, removes) = with_seed(seed, || {
+            let scenario = small_windows(seed, Sealing::Inline);
+            let disk = FaultyDisk::new(seed);
+            assert!(scenario.run(&disk).error.is_none());
+            for index in 0..disk.operations() {
+                let (answered, survivors) = crash_at(&scenario, seed, index);
+                survivors.iter().for_each(|disk| scenario.check(disk, answered));
+            }
+            (to_runs(&disk, Operation::Rename), to_runs(&disk, Operation::Remove))
+        });
+        (written, removed) = (written + renames, removed + removes);
+    }
+    assert!(written > 10 && removed > 3, "{written} runs were written, {removed} removed");
+}
+
+#[test]
+fn a_disk_that_fails_while_keys_are_sealed_or_merged_loses_none() {
+    for seed in seeds(2) {
+        with_seed(seed, || {
+            let scenario = small_windows(seed, Sealing::Inline);
+            for index in 0..operations(&scenario, seed) {
+                let disk = FaultyDisk::new(seed);
+                disk.fail_at(index);
+                let run = scenario.run(&disk);
+                let (_, path) = disk.operation_log().swap_remove(index);
+                if path.to_string_lossy().contains("keys-") {
+                    assert!(run.error.is_none(), "commits go on without runs: {run:?}");
+                }
+                disk.crash();
+                scenario.check(&disk.survivor(seed ^ index as u64), run.answered);
+            }
+        });
+    }
+}
+
+/// The archivist's thread beside the teller, and snapshots beside both.
+#[test]
+fn a_crash_while_the_archivist_works_beside_the_teller_loses_no_key() {
+    let mut merged = 0;
+    for seed in seeds(2) {
+        merged += with_seed(seed, || {
+            let mut random = Random::new(seed);
+            let scenario = small_windows(seed, Sealing::Background).with_snapshots_every(8 << 10);
+            let disk = FaultyDisk::new(seed);
+            assert!(scenario.run(&disk).error.is_none());
+            let operations = disk.operations();
+            for index in (0..16).map(|_| random.below(operations)) {
+                let disk = FaultyDisk::new(seed);
+                disk.crash_at(index);
+                let run = scenario.run(&disk);
+                // It may have been done with fewer operations this time.
+                disk.crash();
+                scenario.check(&disk.survivor(seed ^ index as u64), run.answered);
+            }
+            to_runs(&disk, Operation::Remove)
+        });
+    }
+    assert!(merged > 0, "no run was ever merged and removed");
 }

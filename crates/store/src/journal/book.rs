@@ -114,16 +114,17 @@ pub(super) struct Filled {
 /// What a book starts from: a snapshot, or nothing.
 pub(super) struct Start {
     pub(super) seats: Vec<Seat>,
-    pub(super) keys: KeyIndex,
+    pub(super) keys: Option<KeyIndex>,
     pub(super) marks: Vec<TimeMark>,
     pub(super) next_event: u64,
     pub(super) earliest: Timestamp,
 }
 
 impl JournalBook {
-    /// The book of `start`.
+    /// The book of `start`, whose index of keys is `keys`.
     pub(super) fn new(
         start: Start,
+        keys: KeyIndex,
         register: Arc<Register>,
         durable: Arc<Durable>,
         log: LogReader,
@@ -133,7 +134,7 @@ impl JournalBook {
         Self {
             places,
             register,
-            keys: start.keys,
+            keys,
             earliest: start.earliest,
             recent: Cell::new([nobody; 2]),
             batch: 1,
@@ -201,6 +202,11 @@ impl JournalBook {
         &self.keys
     }
 
+    /// The index of keys, to be tended between two batches.
+    pub(super) fn keys_mut(&mut self) -> &mut KeyIndex {
+        &mut self.keys
+    }
+
     /// Touches what `requests` will need, one kind after the other. Each wait for memory is then
     /// one of many at once, instead of one after another while the requests are decided.
     pub(super) fn warm(&self, requests: &[&Request]) {
@@ -220,15 +226,13 @@ impl JournalBook {
             let account = &place.seat.account;
             sum ^ account.owner().bits() as u64 ^ account.id().bits() as u64
         });
-        let keys = requests.iter().fold(0u64, |sum, request| match &request.key {
-            Some((key, _)) => {
-                let hash = self.keys.hash(request.caller.user, key);
-                sum ^ self.keys.candidates(hash).next().unwrap_or(0)
-            }
-            None => sum,
+        let keyed = requests.iter().filter_map(|request| {
+            let (key, _) = request.key.as_ref()?;
+            Some(self.keys.hash(request.caller.user, key))
         });
+        self.keys.touch(&keyed.collect::<Vec<_>>());
         // Only the touching counts.
-        std::hint::black_box((figures, facts, keys));
+        std::hint::black_box((figures, facts));
     }
 
     fn place(&self, id: AccountId) -> Option<u32> {
@@ -352,7 +356,7 @@ impl Book for JournalBook {
     }
 
     fn answered(&self, scope: UserId, key: &IdempotencyKey) -> Result<Option<Event>, StoreError> {
-        for position in self.keys.candidates(self.keys.hash(scope, key)) {
+        for position in self.keys.candidates(self.keys.hash(scope, key))? {
             let event = self.event_at(position)?;
             let used = event.as_ref().and_then(Event::key);
             if used.is_some_and(|used| used.scope == scope && used.key == *key) {

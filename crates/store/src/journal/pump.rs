@@ -1,4 +1,4 @@
-//! Snapshots while the teller goes on: at each commit it hands over a few more accounts and keys.
+//! Snapshots while the teller goes on: at each commit it hands over a few more keys and accounts.
 //!
 //! A thread of their own writes them. Each account is as of the commit at which it was handed
 //! over; the snapshot says so, and is finished only when that commit is durable. A snapshot that
@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::book::{Durable, JournalBook};
 use super::frame::Mark;
-use super::keys::KeyIndex;
+use super::keys::{Frozen, Kept, KeyIndex};
 use super::snapshot::{self, SnapshotWriter};
 use super::view::View;
 use crate::StoreError;
@@ -28,8 +28,10 @@ const ENOUGH: usize = 512 << 10;
 pub(super) struct Pump {
     pieces: Sender<Piece>,
     writer: JoinHandle<()>,
-    next_slot: usize,
     next_shard: usize,
+    next_slot: usize,
+    /// Whether the last piece was handed over.
+    all: bool,
 }
 
 struct Piece {
@@ -61,17 +63,24 @@ impl Pump {
         book: &JournalBook,
     ) -> Result<Self, StoreError> {
         let earliest = tongjang_core::Book::earliest(book);
-        let writer =
-            SnapshotWriter::begin(place.disk.clone(), dir, place.ledger_id, from, earliest)?;
+        let Kept { runs, frozen } = book.keys().kept();
+        let (disk, id) = (place.disk.clone(), place.ledger_id);
+        let runs = (book.keys().shelf().clone(), &runs[..]);
+        let writer = SnapshotWriter::begin(disk, dir, id, from, earliest, runs)?;
         let (pieces, handed) = bounded(2);
         let writer = std::thread::Builder::new()
             .name("snapshot".into())
-            .spawn(move || match write(writer, &place, &handed) {
+            .spawn(move || match write(writer, &place, frozen, &handed) {
                 Ok(()) => {}
                 Err(error) => tracing::warn!(%error, "a snapshot was not written"),
             })
             .map_err(|source| StoreError::io("start a thread for", dir, source))?;
-        Ok(Self { pieces, writer, next_slot: 0, next_shard: 0 })
+        Ok(Self { pieces, writer, next_shard: 0, next_slot: 0, all: false })
+    }
+
+    /// Whether the window of keys is copied. Until then it must stay in its place.
+    pub(super) fn has_keys(&self) -> bool {
+        self.next_shard == KeyIndex::SHARDS
     }
 
     /// Hands over a few more items, as of the batch of so many `events` that was just taken out of
@@ -81,25 +90,24 @@ impl Pump {
         if self.writer.is_finished() {
             return true;
         }
-        let all = self.next_shard == KeyIndex::SHARDS;
-        if all || self.pieces.is_full() {
+        if self.all || self.pieces.is_full() {
             return false;
         }
         let mut items = Vec::new();
         let next_event = book.next_event();
-        for seat in book.seats_from(self.next_slot).take(ACCOUNTS.max(events as usize)) {
-            snapshot::put_account(&mut items, seat, next_event);
-            self.next_slot += 1;
+        let until = (self.next_shard + SHARDS).min(KeyIndex::SHARDS);
+        while self.next_shard < until && items.len() < ENOUGH {
+            snapshot::put_keys(&mut items, book.keys().window(), self.next_shard);
+            self.next_shard += 1;
         }
-        if self.next_slot == book.seats().len() {
-            let until = (self.next_shard + SHARDS).min(KeyIndex::SHARDS);
-            while self.next_shard < until && items.len() < ENOUGH {
-                snapshot::put_keys(&mut items, book.keys(), self.next_shard);
-                self.next_shard += 1;
+        if self.has_keys() {
+            for seat in book.seats_from(self.next_slot).take(ACCOUNTS.max(events as usize)) {
+                snapshot::put_account(&mut items, seat, next_event);
+                self.next_slot += 1;
             }
+            self.all = self.next_slot == book.seats().len();
         }
-        let all = self.next_shard == KeyIndex::SHARDS;
-        let last = all.then_some(Last { end, next_event });
+        let last = self.all.then_some(Last { end, next_event });
         // If the thread is gone it has said why, and the next step sees that it is.
         let _ = self.pieces.send(Piece { items, last });
         false
@@ -116,8 +124,17 @@ impl Pump {
 fn write(
     mut writer: SnapshotWriter,
     place: &Place,
+    frozen: Option<Arc<Frozen>>,
     handed: &Receiver<Piece>,
 ) -> Result<(), StoreError> {
+    if let Some(frozen) = frozen {
+        let mut items = Vec::new();
+        for shard in 0..KeyIndex::SHARDS {
+            snapshot::put_keys(&mut items, &frozen.window, shard);
+            writer.write_if_large(&mut items)?;
+        }
+        writer.write(&items)?;
+    }
     for Piece { items, last } in handed {
         writer.write(&items)?;
         if let Some(Last { end, next_event }) = last {

@@ -13,7 +13,7 @@ use tongjang_core::{
 };
 
 use super::book::Start;
-use super::keys::KeyIndex;
+use super::keys::{KeyHash, KeyIndex, KeySum};
 use super::record::{self, Facts, Record};
 use super::register::Register;
 use super::trail::{BLOCK, Block, BlockRef, Trail};
@@ -26,12 +26,23 @@ pub(super) struct Replay {
     seats: Vec<Seat>,
     /// For each seat, the first event that is not in it yet.
     from_event: Vec<u64>,
-    keys: KeyIndex,
+    seed: u64,
+    keys: Keys,
     marks: Vec<TimeMark>,
     next_event: u64,
     earliest: Timestamp,
     /// Blocks that the events so far lead to, whose records must come next.
     due: VecDeque<Due>,
+}
+
+/// What becomes of the idempotency keys.
+pub(super) enum Keys {
+    /// Nobody asks for them.
+    Ignored,
+    /// They are added up, to be compared with an index.
+    AddedUp(KeySum),
+    /// They are found again.
+    Indexed(Box<KeyIndex>),
 }
 
 /// A block whose record must come next.
@@ -47,12 +58,13 @@ type Wrong = &'static str;
 
 impl Replay {
     /// A ledger without accounts, whose first event has the number `next_event`.
-    pub(super) fn new(seed: u64, next_event: u64) -> Self {
+    pub(super) fn new(seed: u64, next_event: u64, keys: Keys) -> Self {
         Self {
             register: Arc::new(Register::new(seed)),
             seats: Vec::new(),
             from_event: Vec::new(),
-            keys: KeyIndex::new(seed),
+            seed,
+            keys,
             marks: Vec::new(),
             next_event,
             earliest: Timestamp::EPOCH,
@@ -67,9 +79,12 @@ impl Replay {
         self.from_event.push(from_event);
     }
 
-    /// The keys, to restore them from a snapshot.
-    pub(super) fn keys_mut(&mut self) -> &mut KeyIndex {
-        &mut self.keys
+    /// The index of keys, if there is to be one.
+    pub(super) fn keys_mut(&mut self) -> Option<&mut KeyIndex> {
+        match &mut self.keys {
+            Keys::Indexed(index) => Some(index),
+            Keys::Ignored | Keys::AddedUp(_) => None,
+        }
     }
 
     /// Takes a time mark from a snapshot.
@@ -95,21 +110,25 @@ impl Replay {
     /// What of a snapshot and the journal after it (`self`) is not what the whole journal leads to
     /// (`whole`), accounts' figures aside. A snapshot that lacked a key would let its request be
     /// booked again.
-    pub(super) fn differs(&self, whole: &Self) -> Option<&'static str> {
+    ///
+    /// # Errors
+    /// If a run of keys cannot be read or is damaged.
+    pub(super) fn differs(&self, whole: &Self) -> Result<Option<&'static str>, StoreError> {
         let pairs = || self.seats.iter().zip(&whole.seats);
-        if self.seats.len() != whole.seats.len()
+        let differs = if self.seats.len() != whole.seats.len()
             || pairs().any(|(one, two)| one.account.opened() != two.account.opened())
         {
             Some("the accounts are not those that the journal opened")
         } else if pairs().any(|(one, two)| one.trail != two.trail) {
             Some("the way to an account's entries is not that of the journal")
-        } else if !self.keys.same(&whole.keys) {
+        } else if self.keys.sum()? != whole.keys.sum()? {
             Some("the idempotency keys are not those of the journal")
         } else if self.next_event != whole.next_event || self.earliest != whole.earliest {
             Some("the events or their times are not those of the journal")
         } else {
             None
-        }
+        };
+        Ok(differs)
     }
 
     /// The register that the book and the view will share.
@@ -119,9 +138,13 @@ impl Replay {
 
     /// All that was led on.
     pub(super) fn finish(self) -> Start {
+        let keys = match self.keys {
+            Keys::Indexed(index) => Some(*index),
+            Keys::Ignored | Keys::AddedUp(_) => None,
+        };
         Start {
             seats: self.seats,
-            keys: self.keys,
+            keys,
             marks: self.marks,
             next_event: self.next_event,
             earliest: self.earliest,
@@ -173,7 +196,12 @@ impl Replay {
             self.marks.push(TimeMark { at: event.at(), position });
         }
         if let Some(used) = event.key() {
-            self.keys.insert(self.keys.hash(used.scope, &used.key), position);
+            let hash = || KeyHash::of(self.seed, used.scope, &used.key);
+            match &mut self.keys {
+                Keys::Ignored => {}
+                Keys::AddedUp(sum) => sum.insert(hash(), position),
+                Keys::Indexed(index) => index.insert(hash(), position),
+            }
         }
         match event {
             Event::Opened(opening) => self.opened(opening),
@@ -249,6 +277,16 @@ impl Replay {
             }
             Due::Passed { slot, this } if slot == block.slot && here(this) == block.this => Ok(()),
             _ => Err("a block of entries does not follow"),
+        }
+    }
+}
+
+impl Keys {
+    fn sum(&self) -> Result<KeySum, StoreError> {
+        match self {
+            Self::Ignored => Ok(KeySum::default()),
+            Self::AddedUp(sum) => Ok(*sum),
+            Self::Indexed(index) => index.sum(),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Snapshots: the accounts, keys and time marks in a file of their own, so that a start need not
-//! read the whole journal.
+//! read the whole journal. Of keys it names the runs that hold them, and has the rest itself.
 //!
 //! A snapshot is taken piece by piece while the teller goes on, so each account in it says from
 //! which event on it is to be led on. It is only used when its checksum is right; when none is,
 //! the journal alone is enough.
 
+use std::collections::BTreeSet;
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,15 +16,17 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::bytes::{Take, put_int, put_uint};
 use super::frame::Mark;
-use super::keys::KeyIndex;
+use super::keys::{KeyIndex, RunName, Shelf, Window};
 use super::record::{put_facts, take_facts};
-use super::replay::Replay;
+use super::replay::{Keys, Replay};
 use super::trail::{BlockRef, ByDirection, Trail};
 use super::view::{Seat, TimeMark};
 use crate::StoreError;
 use crate::disk::{Disk, DiskFile};
 
-const MAGIC: [u8; 8] = *b"TJSNAP\0\x01";
+const MAGIC: [u8; 8] = *b"TJSNAP\0\x02";
+/// Version 1 named no runs: all keys were in the snapshot.
+const WITHOUT_RUNS: [u8; 8] = *b"TJSNAP\0\x01";
 /// Magic, ledger id, length and checksum of the rest.
 const HEADER: usize = 40;
 const PIECE: usize = 1 << 20;
@@ -34,6 +37,7 @@ const KEPT: usize = 2;
 const ACCOUNT: u8 = 1;
 const KEYS: u8 = 2;
 const TIME: u8 = 3;
+const RUN: u8 = 4;
 const END: u8 = 0xff;
 
 /// Appends an account that is as of the event before `from_event`.
@@ -112,15 +116,15 @@ fn take_account(take: &mut Take<'_>) -> Option<(Seat, u64)> {
     (trail.count() == entry_count).then_some((Seat { account, trail }, from_event))
 }
 
-/// Appends shard `shard` of the keys.
-pub(super) fn put_keys(out: &mut Vec<u8>, keys: &KeyIndex, shard: usize) {
-    if keys.used(shard) == 0 {
+/// Appends shard `shard` of the keys of `window`.
+pub(super) fn put_keys(out: &mut Vec<u8>, window: &Window, shard: usize) {
+    if window.used(shard) == 0 {
         return;
     }
     out.push(KEYS);
     put_uint(out, shard as u64);
-    put_uint(out, keys.used(shard) as u64);
-    keys.shard(shard).for_each(|slot| out.extend_from_slice(&slot.to_le_bytes()));
+    put_uint(out, window.used(shard) as u64);
+    window.slots(shard).for_each(|slot| out.extend_from_slice(&slot.to_le_bytes()));
 }
 
 /// A snapshot that is being written. Dropped before [`finish`](Self::finish), it is nothing.
@@ -129,6 +133,7 @@ pub(super) struct SnapshotWriter {
     dir: PathBuf,
     file: Arc<dyn DiskFile>,
     temporary: PathBuf,
+    shelf: Arc<Shelf>,
     from: Mark,
     ledger_id: [u8; 16],
     offset: u64,
@@ -136,21 +141,28 @@ pub(super) struct SnapshotWriter {
 }
 
 impl SnapshotWriter {
-    /// Begins a snapshot in `dir` with which the journal is to be read from `from` on.
+    /// Begins a snapshot in `dir` with which the journal is to be read from `from` on. All its
+    /// keys are in `runs`, which stand on `shelf`, or will be written.
     pub(super) fn begin(
         disk: Arc<dyn Disk>,
         dir: &Path,
         ledger_id: [u8; 16],
         from: Mark,
         earliest: Timestamp,
+        (shelf, runs): (Arc<Shelf>, &[RunName]),
     ) -> Result<Self, StoreError> {
         let temporary = dir.join("snapshot.tmp");
         let file = disk.create(&temporary)?;
         let dir = dir.to_path_buf();
         let (offset, check) = (HEADER as u64, Xxh3::new());
-        let mut writer = Self { disk, dir, file, temporary, from, ledger_id, offset, check };
+        let mut writer = Self { disk, dir, file, temporary, shelf, from, ledger_id, offset, check };
         let mut first = from.to_bytes().to_vec();
         first.extend_from_slice(&earliest.micros().to_le_bytes());
+        for RunName { number, check } in runs {
+            first.push(RUN);
+            first.extend_from_slice(&number.to_le_bytes());
+            first.extend_from_slice(&check.to_le_bytes());
+        }
         writer.write(&first)?;
         Ok(writer)
     }
@@ -206,8 +218,46 @@ impl SnapshotWriter {
         for old in names.iter().rev().skip(KEPT) {
             self.disk.remove(&self.dir.join(old))?;
         }
+        // A run that no snapshot needs any more takes room, and nothing else.
+        if let Err(error) = sweep(&*self.disk, &self.dir, &self.shelf) {
+            tracing::warn!(%error, "runs that are not needed were not removed");
+        }
         Ok(path)
     }
+}
+
+/// Removes the runs that are not in use and that no snapshot in `dir` names.
+///
+/// # Errors
+/// If the folder or a snapshot cannot be read, or a run not be removed.
+pub(super) fn sweep(disk: &dyn Disk, dir: &Path, shelf: &Shelf) -> Result<(), StoreError> {
+    let mut needed = BTreeSet::new();
+    for name in names(disk, dir)? {
+        needed.extend(runs_named(disk, &dir.join(name))?);
+    }
+    shelf.sweep(&needed)
+}
+
+/// The numbers of the runs that the snapshot at `path` names. Its checksum is not looked at: if
+/// that is wrong, nobody needs them.
+fn runs_named(disk: &dyn Disk, path: &Path) -> Result<BTreeSet<u64>, StoreError> {
+    let file = disk.open_to_read(path)?;
+    let (offset, length) = (HEADER as u64, file.len()?);
+    let mut pieces = Pieces { file: &*file, offset, length, have: Vec::new() };
+    pieces.fill(LONGEST_ITEM)?;
+    let mut take = Take(&pieces.have);
+    let mut numbers = BTreeSet::new();
+    if take.slice(Mark::BYTES + 8).is_some() {
+        while take.byte() == Some(RUN) {
+            let Some(name) = take_run(&mut take) else { break };
+            numbers.insert(name.number);
+        }
+    }
+    Ok(numbers)
+}
+
+fn take_run(take: &mut Take<'_>) -> Option<RunName> {
+    Some(RunName { number: take.u64()?, check: take.u64()? })
 }
 
 /// The names of the snapshots in `dir`, the oldest first.
@@ -226,12 +276,12 @@ pub(super) struct Loaded {
     pub(super) next_event: u64,
 }
 
-/// Reads the snapshot at `path`, or says why it is of no use.
+/// Reads the snapshot at `path`, or says why it is of no use. The keys go to `keys`.
 pub(super) fn load(
     disk: &dyn Disk,
     path: &Path,
     ledger_id: [u8; 16],
-    seed: u64,
+    (seed, keys): (u64, Keys),
 ) -> Result<Loaded, StoreError> {
     let file = disk.open_to_read(path)?;
     let corrupt = |offset: u64, what: &str| StoreError::Corrupt {
@@ -246,8 +296,9 @@ pub(super) fn load(
     }
     file.read_at(&mut header, 0)?;
     let mut take = Take(&header);
-    let magic = take.array::<8>() == Some(MAGIC) && take.array::<16>() == Some(ledger_id);
-    if !magic || take.u64() != Some(length - HEADER as u64) {
+    let magic = take.array().is_some_and(|magic| [MAGIC, WITHOUT_RUNS].contains(&magic));
+    let ours = magic && take.array::<16>() == Some(ledger_id);
+    if !ours || take.u64() != Some(length - HEADER as u64) {
         return Err(corrupt(0, "the snapshot's header does not fit"));
     }
     let mut pieces = Pieces { file: &*file, offset: HEADER as u64, length, have: Vec::new() };
@@ -255,7 +306,7 @@ pub(super) fn load(
         return Err(corrupt(32, "the checksum does not fit"));
     }
     let mut pieces = Pieces { file: &*file, offset: HEADER as u64, length, have: Vec::new() };
-    let read = read_items(&mut pieces, seed)?;
+    let read = read_items(&mut pieces, seed, keys)?;
     read.ok_or_else(|| corrupt(pieces.offset, "the contents make no sense"))
 }
 
@@ -294,7 +345,11 @@ fn checksum(pieces: &mut Pieces<'_>) -> Result<u64, StoreError> {
     }
 }
 
-fn read_items(pieces: &mut Pieces<'_>, seed: u64) -> Result<Option<Loaded>, StoreError> {
+fn read_items(
+    pieces: &mut Pieces<'_>,
+    seed: u64,
+    keys: Keys,
+) -> Result<Option<Loaded>, StoreError> {
     pieces.fill(LONGEST_ITEM)?;
     let mut have = std::mem::take(&mut pieces.have);
     let mut take = Take(&have);
@@ -302,7 +357,7 @@ fn read_items(pieces: &mut Pieces<'_>, seed: u64) -> Result<Option<Loaded>, Stor
         return Ok(None);
     };
     let Some(earliest) = take.i64().map(Timestamp::from_micros) else { return Ok(None) };
-    let mut replay = Replay::new(seed, from.next_event);
+    let mut replay = Replay::new(seed, from.next_event, keys);
     replay.not_before(earliest);
     let mut done = have.len() - take.0.len();
     loop {
@@ -333,11 +388,19 @@ fn read_items(pieces: &mut Pieces<'_>, seed: u64) -> Result<Option<Loaded>, Stor
                 pieces.fill(start + bytes)?;
                 have = std::mem::take(&mut pieces.have);
                 let Some(slots) = have.get(start..start + bytes) else { return Ok(None) };
-                for slot in slots.as_chunks::<8>().0 {
-                    replay.keys_mut().restore(shard as usize, u64::from_le_bytes(*slot));
+                if let Some(keys) = replay.keys_mut() {
+                    for slot in slots.as_chunks::<8>().0 {
+                        keys.restore(shard as usize, u64::from_le_bytes(*slot));
+                    }
                 }
                 done = start + bytes;
                 continue;
+            }
+            Some(RUN) => {
+                let Some(name) = take_run(&mut take) else { return Ok(None) };
+                if let Some(keys) = replay.keys_mut() {
+                    keys.restore_run(name)?;
+                }
             }
             Some(TIME) => {
                 let (Some(at), Some(position)) = (take.i64(), take.u64()) else {

@@ -10,8 +10,9 @@ use tongjang_core::Event;
 use tongjang_core::audit::{Audit, AuditSummary};
 
 use super::frame::{FIRST_EVENT, FrameInfo};
+use super::keys::KeySum;
 use super::log::{Known, Log, Recovered};
-use super::replay::Replay;
+use super::replay::{Keys, Replay};
 use super::{JournalConfig, Loading, check_complete, identity};
 use crate::StoreError;
 
@@ -38,9 +39,11 @@ pub fn verify(
     let segments = config.segments();
     let (ledger_id, layout) = identity(&*config.disk, &segments)?;
     // The snapshot first: while a server runs, the journal may only be ahead of it.
-    let mut kept = Loading::begin(config, ledger_id)?;
+    let mut kept = Loading::begin(config, ledger_id, || config.index(ledger_id))?;
     let mut audit = Audit::new();
-    let mut whole = Replay::new(super::seed_of(ledger_id), FIRST_EVENT);
+    // An index of all keys would not fit into memory: they are added up.
+    let keys = Keys::AddedUp(KeySum::default());
+    let mut whole = Replay::new(super::seed_of(ledger_id), FIRST_EVENT, keys);
     let from = kept.known.from.map_or(FIRST_EVENT, |mark| mark.next_event);
     let mut frames = 0u64;
     let each = |frame: FrameInfo, body: &[u8]| {
@@ -73,8 +76,9 @@ pub fn verify(
         let what = format!("{what}; without the snapshots a server reads the whole journal");
         StoreError::Corrupt { path, offset, what }
     };
-    let differs = snapshot.as_ref().and_then(|(_, whole)| kept.differs(whole));
-    if let Some(what) = differs {
+    if let Some((_, whole)) = &snapshot
+        && let Some(what) = kept.differs(whole)?
+    {
         return Err(fault(what.to_owned()));
     }
     let start = kept.finish();
@@ -142,8 +146,10 @@ mod tests {
         let (journal, ..) = Journal::open(config.clone()).unwrap();
         let (from, earliest) = (*journal.end.lock(), journal.book.earliest());
         let dir = config.dir.clone();
+        let runs = (journal.book.keys().shelf().clone(), &[][..]);
         let mut forged =
-            SnapshotWriter::begin(config.disk.clone(), &dir, [1; 16], from, earliest).unwrap();
+            SnapshotWriter::begin(config.disk.clone(), &dir, [1; 16], from, earliest, runs)
+                .unwrap();
         let mut items = Vec::new();
         for seat in journal.book.seats() {
             snapshot::put_account(&mut items, seat, from.next_event);

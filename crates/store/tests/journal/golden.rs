@@ -1,5 +1,5 @@
-//! A whole ledger as version 1 wrote it, kept in `tests/golden/ledger-v1`: every later version
-//! must read it.
+//! Whole ledgers as each version wrote them, kept in `tests/golden/ledger-v…`: every later version
+//! must read them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,22 @@ use tongjang_sim::model::Model;
 use tongjang_sim::random::Random;
 use tongjang_store::journal::log::{LogConfig, Spares};
 use tongjang_store::journal::verify::verify;
-use tongjang_store::journal::{Journal, JournalConfig};
+use tongjang_store::journal::{Journal, JournalConfig, KeysConfig, Sealing};
 use tongjang_store::{Reader, Store};
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ledger-v1")
+/// In version 1 a snapshot had all keys.
+const WITHOUT_RUNS: &str = "ledger-v1";
+/// In this version it names runs of them.
+const NEWEST: &str = "ledger-v2";
+
+fn golden(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(version)
 }
 
 fn config(dir: &Path) -> JournalConfig {
     let log = LogConfig { segment_bytes: 64 << 10, spares: Spares::Inline };
-    JournalConfig { log, ..JournalConfig::new(dir, [7; 16]) }
+    let keys = KeysConfig { window: 9, sealing: Sealing::Inline };
+    JournalConfig { log, keys, ..JournalConfig::new(dir, [7; 16]) }
 }
 
 /// What was asked of it, in batches of seven, and what it holds.
@@ -67,18 +73,36 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// How many runs of keys stand in `dir`.
+fn runs(dir: &Path) -> usize {
+    let names = fs::read_dir(dir).unwrap().map(|file| file.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().starts_with("keys-")).count()
+}
+
 #[test]
 fn a_ledger_that_version_1_wrote_is_read_and_led_on() {
-    let (requests, model) = asked();
+    assert_eq!(runs(&golden(WITHOUT_RUNS)), 0);
+    read_and_led_on(WITHOUT_RUNS);
+}
+
+#[test]
+fn a_ledger_that_this_version_wrote_is_read_and_led_on() {
     if std::env::var_os("TONGJANG_WRITE_GOLDEN").is_some() {
         // Only before a release: what a released version wrote is never written again.
-        let _ = fs::remove_dir_all(golden());
-        write(&golden(), &requests);
-        fs::remove_file(golden().join("journal/LOCK")).unwrap();
+        let (requests, _) = asked();
+        let _ = fs::remove_dir_all(golden(NEWEST));
+        write(&golden(NEWEST), &requests);
+        fs::remove_file(golden(NEWEST).join("journal/LOCK")).unwrap();
     }
+    assert!(runs(&golden(NEWEST)) > 2);
+    read_and_led_on(NEWEST);
+}
+
+fn read_and_led_on(version: &str) {
+    let (requests, model) = asked();
     for with_snapshots in [true, false] {
         let dir = TempDir::new().unwrap();
-        copy(&golden(), dir.path());
+        copy(&golden(version), dir.path());
         if !with_snapshots {
             for file in fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()) {
                 if file.is_file() {
@@ -98,6 +122,7 @@ fn a_ledger_that_version_1_wrote_is_read_and_led_on() {
         let kept = requests.iter().zip(&answers).filter(|(request, _)| request.key.is_some());
         assert!(kept.filter(|(_, answer)| answer.replayed).count() > 20);
         journal.close().unwrap();
+        assert!(runs(dir.path()) > 0, "its keys were sealed");
         verify(&config(dir.path()), |_| ()).unwrap();
         assert!(reader.ready().is_ok());
     }

@@ -6,6 +6,7 @@ mod damage;
 mod forger;
 mod golden;
 mod history;
+mod keys;
 mod ledger;
 mod restart;
 mod scripts;

@@ -1,0 +1,99 @@
+//! Where the runs stand: beside the snapshots, each under its number.
+//!
+//! A snapshot names the runs that it needs, and those alone count. Others are left over from a
+//! crash, or were merged; they go when no snapshot names them any more.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::KeysConfig;
+use crate::StoreError;
+use crate::disk::Disk;
+
+const PREFIX: &str = "keys-";
+const TEMPORARY: &str = ".tmp";
+
+/// What a snapshot calls a run. The checksum is its header's, and so covers all of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::journal) struct RunName {
+    pub(in crate::journal) number: u64,
+    pub(in crate::journal) check: u64,
+}
+
+/// The folder, and which of its runs are in use.
+pub(in crate::journal) struct Shelf {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
+    pub(super) ledger_id: [u8; 16],
+    pub(super) config: KeysConfig,
+    /// The runs that this process reads or writes.
+    live: Mutex<BTreeSet<u64>>,
+}
+
+impl Shelf {
+    /// The shelf in `dir` of ledger `ledger_id`.
+    pub(in crate::journal) fn new(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        ledger_id: [u8; 16],
+        config: KeysConfig,
+    ) -> Arc<Self> {
+        Arc::new(Self { disk, dir, ledger_id, config, live: Mutex::default() })
+    }
+
+    /// A number that no run has, for one that is going to be written.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub(super) fn reserve(&self) -> Result<u64, StoreError> {
+        let names = self.disk.list(&self.dir)?;
+        let mut live = self.live.lock();
+        let there = names.iter().filter_map(|name| run_number(name)).max();
+        let number = there.max(live.last().copied()).map_or(1, |last| last + 1);
+        live.insert(number);
+        Ok(number)
+    }
+
+    /// Run `number` is in use.
+    pub(super) fn keep(&self, number: u64) {
+        self.live.lock().insert(number);
+    }
+
+    /// Run `number` is no longer in use, unless a snapshot names it.
+    pub(super) fn let_go(&self, number: u64) {
+        self.live.lock().remove(&number);
+    }
+
+    /// Removes the runs that are neither in use nor `needed`.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or one of them not be removed; the rest stays until next time.
+    pub(in crate::journal) fn sweep(&self, needed: &BTreeSet<u64>) -> Result<(), StoreError> {
+        // The names first: whoever writes a run reserves its number before there is a name.
+        for name in self.disk.list(&self.dir)? {
+            let Some(number) = run_number(&name) else { continue };
+            if !needed.contains(&number) && !self.live.lock().contains(&number) {
+                self.disk.remove(&self.dir.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn path(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{PREFIX}{number:016x}"))
+    }
+
+    pub(super) fn temporary(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{PREFIX}{number:016x}{TEMPORARY}"))
+    }
+}
+
+/// The number of the run that is called `name`, or will be.
+fn run_number(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix(PREFIX)?;
+    let digits = digits.strip_suffix(TEMPORARY).unwrap_or(digits);
+    (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+}
