@@ -219,9 +219,9 @@ mod tests {
         let usd = Currency::new("USD").expect("a currency");
         let asked = [request(ALICE, open(ALICE, usd, "7")), request(ALICE, open(ALICE, usd, "8"))];
         let Verdict::All(tried) = verdict(&ledger, &asked) else { panic!("all succeed") };
-        let settlements = tried.iter().filter(|tried| {
-            matches!(&tried.event, Event::Opened(opening) if opening.settlement.is_some())
-        });
+        let settlements = tried.iter().filter(
+            |tried| matches!(&tried.event, Event::Opened(opening) if opening.settlement.is_some()),
+        );
         assert_eq!(settlements.count(), 1, "the settlement account comes with the first one");
 
         let twice = [request(ALICE, open(ALICE, usd, "7")), request(ALICE, open(ALICE, usd, "7"))];
