@@ -11,7 +11,8 @@ use std::str::FromStr;
 use crate::{Currency, Timestamp};
 
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-const LENGTH: usize = 26;
+/// How many letters an id has after its prefix.
+pub const LENGTH: usize = 26;
 
 /// A text that is no id of the kind asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +49,11 @@ macro_rules! id {
             /// The 128 bits, as stored.
             pub const fn bits(self) -> u128 {
                 self.0
+            }
+
+            /// The letters that follow the prefix in its text.
+            pub fn letters(self) -> [u8; LENGTH] {
+                spelled(self.0)
             }
         }
 
@@ -128,24 +134,58 @@ fn joined(at: Timestamp, nonce: u64) -> u128 {
     u128::from_be_bytes([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
 }
 
-fn spelled(mut bits: u128) -> [u8; LENGTH] {
+/// The value of each byte as a letter; [`NO_LETTER`] for one that is none.
+const VALUES: [u8; 256] = {
+    let mut values = [NO_LETTER; 256];
+    let mut value = 0u8;
+    let mut letters = LETTERS.as_slice();
+    while let [letter, rest @ ..] = letters {
+        let mut place = values.as_mut_slice().split_at_mut(*letter as usize).1;
+        if let [first, ..] = &mut place {
+            *first = value;
+        }
+        value = value.saturating_add(1);
+        letters = rest;
+    }
+    values
+};
+const NO_LETTER: u8 = 0x80;
+
+/// Letters 0 and 1 hold the highest 8 bits, then 12 letters 60 bits, then 12 letters 60 bits: no
+/// part needs arithmetic of 128 bits.
+fn spelled(bits: u128) -> [u8; LENGTH] {
     let mut letters = [b'0'; LENGTH];
-    for letter in letters.iter_mut().rev() {
-        let five = usize::try_from(bits & 31).expect("five bits fit");
-        *letter = *LETTERS.get(five).expect("five bits name one of 32 letters");
-        bits >>= 5;
+    let low = |bits: u128| u64::try_from(bits & 0xffff_ffff_ffff_ffff).expect("64 bits are left");
+    let mut rest = &mut letters[..];
+    for (part, count) in [(low(bits >> 120), 2), (low(bits >> 60), 12), (low(bits), 12)] {
+        let (these, others) = rest.split_at_mut(count);
+        let mut part = part;
+        for letter in these.iter_mut().rev() {
+            let five = usize::try_from(part & 31).expect("five bits fit");
+            *letter = *LETTERS.get(five).expect("five bits name one of 32 letters");
+            part >>= 5;
+        }
+        rest = others;
     }
     letters
 }
 
 fn read(letters: &str) -> Option<u128> {
-    if letters.len() != LENGTH || letters.bytes().next() > Some(b'7') {
-        return None;
-    }
-    letters.bytes().try_fold(0u128, |bits, letter| {
-        let five = LETTERS.iter().position(|&known| known == letter)?;
-        Some((bits << 5) | u128::try_from(five).ok()?)
-    })
+    let letters: &[u8; LENGTH] = letters.as_bytes().try_into().ok()?;
+    let (high, rest) = letters.split_at_checked(2)?;
+    let (middle, low) = rest.split_at_checked(12)?;
+    // A byte that is no letter leaves its high bit here.
+    let mut all = 0u8;
+    let mut part = |letters: &[u8]| {
+        letters.iter().fold(0u64, |bits, letter| {
+            let value = VALUES.get(usize::from(*letter)).copied().unwrap_or(NO_LETTER);
+            all |= value;
+            (bits << 5) | u64::from(value)
+        })
+    };
+    let (high, middle, low) = (part(high), part(middle), part(low));
+    let sound = all < NO_LETTER && high < 256;
+    sound.then(|| (u128::from(high) << 120) | (u128::from(middle) << 60) | u128::from(low))
 }
 
 #[cfg(test)]
@@ -173,8 +213,25 @@ mod tests {
             &id.replace('7', "8"),
             &format!("{id}0"),
             "acc_0000000000000000000000000u",
+            "acc_0u000000000000000000000000",
+            "acc_00000000000\u{e9}000000000000",
         ] {
             assert_eq!(text.parse::<AccountId>(), Err(NotAnId), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_letter_counts_at_every_place() {
+        for place in 0..LENGTH {
+            for (value, letter) in LETTERS.iter().enumerate() {
+                let mut text = [b'0'; LENGTH];
+                text[place] = *letter;
+                let bits = (value as u128).checked_shl(5 * (25 - place as u32)).unwrap_or(0);
+                let fits = place > 0 || value < 8;
+                let text = format!("acc_{}", std::str::from_utf8(&text).unwrap());
+                let expected = if fits { Ok(AccountId::from_bits(bits)) } else { Err(NotAnId) };
+                assert_eq!(text.parse(), expected, "{text}");
+            }
         }
     }
 

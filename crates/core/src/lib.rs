@@ -29,6 +29,7 @@ mod test_ledger;
 pub mod text;
 pub mod timestamp;
 pub mod transaction;
+pub mod trial;
 
 pub use account::{Account, Opened, Standing, Status};
 pub use audit::{Audit, AuditSummary, Fault};
@@ -47,3 +48,4 @@ pub use rejection::Rejection;
 pub use text::{AccountNumber, Bank, Memo, Metadata};
 pub use timestamp::Timestamp;
 pub use transaction::{Kind, Transaction};
+pub use trial::{Tried, Verdict, decide_together};

@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod api_keys;
 pub mod balance;
+pub mod batches;
 pub mod booking;
 pub mod deposits;
 mod document;
@@ -47,6 +48,7 @@ fn router() -> OpenApiRouter<AppState> {
         .merge(withdrawals::router())
         .merge(transfers::router())
         .merge(transactions::router())
+        .merge(batches::router())
         .merge(history::router())
         .merge(ledger::router())
         .merge(service::router())

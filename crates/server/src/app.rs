@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tokio::sync::watch;
 use tongjang_core::{Caller, Command, Fingerprint, IdempotencyKey, Request, Timestamp};
 
 use crate::auth::Auth;
@@ -32,6 +33,8 @@ pub struct App {
     pub random: Random,
     /// What is counted.
     pub telemetry: Arc<Telemetry>,
+    /// Turns true when the server stops, for who answers without an end.
+    pub stopping: watch::Receiver<bool>,
 }
 
 impl App {
@@ -107,6 +110,14 @@ impl Random {
         let mut bytes = [0; N];
         (self.0)(&mut bytes);
         bytes
+    }
+
+    /// So many times 64 random bits, for as many ids.
+    pub fn nonces(&self, count: usize) -> Vec<u64> {
+        let mut bytes = vec![0; count * 8];
+        (self.0)(&mut bytes);
+        let eight = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("eight bytes"));
+        bytes.chunks_exact(8).map(eight).collect()
     }
 
     /// 64 random bits, for an id.

@@ -20,7 +20,7 @@ use tower::Service;
 
 use crate::app::AppState;
 use crate::auth::ClientAddress;
-use crate::extract::accepts_json;
+use crate::extract::{accepts_json, accepts_ndjson};
 use crate::problem::{Code, Language, Problem, Unwritten};
 use crate::telemetry::RouteCounters;
 
@@ -28,6 +28,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The call that counts wrong passwords by where they come from.
 const LOGIN: &str = "/v1/tokens";
+/// The call that also answers line by line.
+const BATCHES: &str = "/v1/batches";
 
 /// Everything between the connections and the handlers.
 pub(crate) struct Edge {
@@ -73,7 +75,7 @@ impl Edge {
         let method = request.method().clone();
         let path = request.uri().path();
         let route = self.routes.at(path).map_or(&self.elsewhere, |found| found.value);
-        let private = path.starts_with("/v1/");
+        let (private, batches) = (path.starts_with("/v1/"), path == BATCHES);
         // All that is needed to write a problem later, and only a problem needs it.
         let language = request.headers().get_all(header::ACCEPT_LANGUAGE);
         let language: Vec<HeaderValue> = language.into_iter().cloned().collect();
@@ -81,7 +83,10 @@ impl Edge {
             let client = client(request.headers(), peer);
             request.extensions_mut().insert(client);
         }
-        let mut response = if private && !accepts_json(request.headers()) {
+        let accepts = !private
+            || accepts_json(request.headers())
+            || (batches && accepts_ndjson(request.headers()));
+        let mut response = if !accepts {
             Problem::new(Code::NotAcceptable).into_response()
         } else {
             self.handled(request.map(Body::new)).await

@@ -10,9 +10,11 @@ mod path;
 mod query;
 mod text;
 
-pub(crate) use accept::accepts_json;
+pub(crate) use accept::{accepts_json, accepts_ndjson};
 pub use amount::AmountField;
 pub use body::{BODY_LIMIT, Body};
+pub(crate) use body::{media_type, parse, read};
+pub(crate) use idempotency_key::IDEMPOTENCY_KEY;
 pub use idempotency_key::IdempotencyKeyHeader;
 pub use if_match::IfMatch;
 pub use path::Path;

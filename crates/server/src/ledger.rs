@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tongjang_core::Request;
 use tongjang_store::journal::JournalReader;
-use tongjang_store::{Answer, Reader as _, StoreError, Teller};
+use tongjang_store::{Answer, Reader as _, StoreError, Teller, Together};
 
 use crate::problem::{Code, Problem, Text};
 use crate::telemetry::Telemetry;
@@ -17,19 +18,28 @@ pub type LedgerReader = JournalReader;
 /// How many queries may read from the disk at once; more of them wait.
 const QUERIES: usize = 64;
 
+/// How long a batch waits for its place at the teller's before it is sent away.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The ledger, for the handlers. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Ledger {
     teller: Teller,
     reader: LedgerReader,
     queries: Arc<Semaphore>,
+    /// A permit for each request that may be with the teller in a bundle.
+    bundles: Arc<Semaphore>,
+    room: u32,
     telemetry: Arc<Telemetry>,
 }
 
 impl Ledger {
     /// The ledger behind `teller`, read through `reader`.
     pub fn new(teller: Teller, reader: LedgerReader, telemetry: Arc<Telemetry>) -> Self {
-        Self { teller, reader, queries: Arc::new(Semaphore::new(QUERIES)), telemetry }
+        let room = u32::try_from(teller.room_for_bundles()).unwrap_or(u32::MAX).max(1);
+        let bundles = Arc::new(Semaphore::new(room as usize));
+        let queries = Arc::new(Semaphore::new(QUERIES));
+        Self { teller, reader, queries, bundles, room, telemetry }
     }
 
     /// Has `request` decided and made durable. A refusal by the rules is an answer too.
@@ -48,6 +58,70 @@ impl Ledger {
             let _ = answered.send(outcome);
         };
         self.teller.submit(request, Box::new(reply))?;
+        match answer.await {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => Err(Problem::new(Code::StoreUnavailable)),
+        }
+    }
+
+    /// Waits until `count` requests may be handed to the teller at once. Who comes first is served
+    /// first; more than there can ever be room for go in when nobody else is there.
+    pub async fn place_for(&self, count: usize) -> Place {
+        let count = u32::try_from(count).unwrap_or(u32::MAX).min(self.room);
+        let permit = self.bundles.clone().acquire_many_owned(count).await;
+        Place(permit.expect("nobody closes the semaphore"))
+    }
+
+    /// The same for who is told rather than kept waiting.
+    ///
+    /// # Errors
+    /// 503 `overloaded`, if there is no place after a moment.
+    pub async fn place_for_now(&self, count: usize) -> Result<Place, Problem> {
+        let place = tokio::time::timeout(PATIENCE, self.place_for(count)).await;
+        place.map_err(|_| Problem::new(Code::Overloaded))
+    }
+
+    /// Hands `requests` to the teller, to be decided one after another. What is received is what
+    /// came of each, when all of it is durable; nothing is, if the teller died before.
+    ///
+    /// # Errors
+    /// 503, and none was taken in.
+    pub fn hand_in(
+        &self,
+        requests: Vec<Request>,
+        place: Place,
+    ) -> Result<oneshot::Receiver<Vec<Result<Answer, StoreError>>>, Problem> {
+        let (answered, answers) = oneshot::channel();
+        let telemetry = self.telemetry.clone();
+        let reply = move |outcomes: Vec<Result<Answer, StoreError>>| {
+            telemetry.answered_all(&outcomes);
+            drop(place);
+            // A caller who is gone finds the outcomes by his keys.
+            let _ = answered.send(outcomes);
+        };
+        self.teller.submit_bundle(requests, Box::new(reply))?;
+        Ok(answers)
+    }
+
+    /// Has all of `requests` booked, or none of them.
+    ///
+    /// # Errors
+    /// As [`perform`](Self::perform).
+    pub async fn perform_together(
+        &self,
+        requests: Vec<Request>,
+        place: Place,
+    ) -> Result<Together, Problem> {
+        let (answered, answer) = oneshot::channel();
+        let telemetry = self.telemetry.clone();
+        let reply = move |outcome: Result<Together, StoreError>| {
+            if let Ok(Together::All(answers)) = &outcome {
+                answers.iter().for_each(|answer| telemetry.answered(answer));
+            }
+            drop(place);
+            let _ = answered.send(outcome);
+        };
+        self.teller.submit_together(requests, Box::new(reply))?;
         match answer.await {
             Ok(outcome) => Ok(outcome?),
             Err(_) => Err(Problem::new(Code::StoreUnavailable)),
@@ -108,6 +182,12 @@ impl Ledger {
         })
     }
 }
+
+/// A place at the teller's for some requests; dropped, it is free again.
+#[derive(Debug)]
+pub struct Place(
+    #[expect(dead_code, reason = "it is held, and never looked at")] OwnedSemaphorePermit,
+);
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

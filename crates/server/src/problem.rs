@@ -127,6 +127,11 @@ impl Problem {
         self
     }
 
+    /// Whether an Idempotency-Key already stood for this refusal.
+    pub(crate) fn is_replayed(&self) -> bool {
+        self.0.replayed
+    }
+
     /// Its code.
     pub fn code(&self) -> Code {
         self.0.code

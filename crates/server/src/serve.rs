@@ -148,6 +148,7 @@ impl Server {
         });
         let (teller, thread) = Teller::start_with(store, limits.teller, messenger)?;
         let telemetry = Arc::new(Telemetry::new());
+        let (stopping, stop) = watch::channel(false);
         let app = Arc::new(App {
             auth: Auth::new(&random),
             ledger: Ledger::new(teller, reader, telemetry.clone()),
@@ -156,10 +157,10 @@ impl Server {
             directory,
             clock,
             random,
+            stopping: stop.clone(),
         });
         let (router, routes) = crate::api::service(app.clone());
         let edge = Arc::new(Edge::new(app.clone(), router, &routes, limits.request));
-        let (stopping, stop) = watch::channel(false);
         let listening = tokio::spawn(listen_until(stop, listener, edge, limits));
         tokio::spawn(tidy(app.clone(), stopping.subscribe()));
         Ok(Self { address, app, teller: thread, stopping, listening })

@@ -14,7 +14,7 @@ use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use parking_lot::RwLock;
 use tongjang_core::{Event, Rejection};
-use tongjang_store::Answer;
+use tongjang_store::{Answer, StoreError};
 
 pub use log::{LogFormat, start_log};
 
@@ -86,6 +86,18 @@ impl Telemetry {
             Ok(Event::StatusChanged(_) | Event::Refused(_)) => {}
             Err(rejection) => self.refused(rejection),
         }
+    }
+
+    /// Counts what came of the requests of a bundle: most of them are bookings.
+    pub(crate) fn answered_all(&self, answers: &[Result<Answer, StoreError>]) {
+        let mut booked = 0;
+        for answer in answers.iter().flatten() {
+            match &answer.outcome {
+                Ok(Event::Booked(_)) if !answer.replayed => booked += 1,
+                _ => self.answered(answer),
+            }
+        }
+        self.booked.increment(booked);
     }
 
     fn refused(&self, rejection: &Rejection) {

@@ -1,5 +1,6 @@
 //! The server as a process that is killed under load, over and over: what was answered is there
-//! unchanged and once, and what was not is settled by asking again with the same key.
+//! unchanged and once, and what was not is settled by asking again with the same key. So with
+//! single calls, and so with a stream of them.
 //!
 //! `TONGJANG_KILLS` says how often, six times if it is not set.
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 
 /// How many book at once.
@@ -276,4 +278,95 @@ async fn what_was_answered_outlives_every_kill() {
     let verified = verify.arg("verify").arg("--data").arg(&data).output().unwrap();
     let errors = String::from_utf8_lossy(&verified.stderr);
     assert!(verified.status.success(), "after {kills} kills and {} requests: {errors}", all.len());
+}
+
+/// How many lines a stream has: more than are answered before the kill.
+const LINES: usize = 40_000;
+
+/// Sends `lines` as a batch line by line and reads its outcomes until the server is gone, which is
+/// killed when so many were read.
+async fn stream(process: Process, token: &str, lines: &str, kill_after: usize) -> Vec<Value> {
+    let address = process.base.strip_prefix("http://").unwrap();
+    let connection = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (read, mut write) = connection.into_split();
+    let head = format!(
+        "POST /v1/batches HTTP/1.1\r\nhost: kill\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
+        lines.len()
+    );
+    let body = [head.as_bytes(), lines.as_bytes()].concat();
+    // It breaks off when the server is killed.
+    let writing = tokio::spawn(async move { write.write_all(&body).await });
+    let mut read = tokio::io::BufReader::new(read);
+    let (mut outcomes, mut process) = (Vec::new(), Some(process));
+    loop {
+        let mut line = String::new();
+        if !matches!(read.read_line(&mut line).await, Ok(some) if some > 0) {
+            break;
+        }
+        // A line that is cut by the kill was not answered.
+        if let Ok(outcome) = serde_json::from_str::<Value>(&line)
+            && outcome.is_object()
+        {
+            outcomes.push(outcome);
+        }
+        if outcomes.len() >= kill_after {
+            process.take().map(Process::kill);
+        }
+    }
+    let _ = writing.await;
+    outcomes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_line_of_a_stream_that_was_answered_outlives_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut process = Process::start(&data);
+    let customer = Customer::join(&Client::new(), &process.base, 0).await;
+    let [account, other] = &customer.accounts;
+    let line = |nth: usize| {
+        let key = format!("line-{nth}");
+        let command = match nth % 3 {
+            2 => json!({"op": "transfer", "from_account": account, "to_account": other,
+                "amount": 1, "idempotency_key": key}),
+            _ => json!({"op": "deposit", "account": account, "amount": 2, "idempotency_key": key}),
+        };
+        format!("{command}\n")
+    };
+    let lines: String = (0..LINES).map(line).collect();
+    let mut answered: Vec<Value> = Vec::new();
+    for kill_after in [1, 700, 9_000] {
+        let outcomes = stream(process, &customer.token, &lines, kill_after).await;
+        assert!(kill_after <= outcomes.len() && outcomes.len() < LINES, "{}", outcomes.len());
+        for (outcome, before) in outcomes.iter().zip(&answered) {
+            assert_eq!((&outcome["id"], &outcome["replayed"]), (&before["id"], &json!(true)));
+        }
+        if outcomes.len() > answered.len() {
+            answered = outcomes;
+        }
+        process = Process::start(&data);
+    }
+    let client = Client::new();
+    let request = client.post(format!("{}/v1/batches", process.base)).bearer_auth(&customer.token);
+    let request = request.header("content-type", "application/x-ndjson").body(lines);
+    let text = request.send().await.unwrap().text().await.unwrap();
+    let all: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(all.len(), LINES);
+    assert!(all.iter().all(|outcome| outcome["status"] == 201));
+    for (outcome, before) in all.iter().zip(&answered) {
+        assert_eq!((&outcome["id"], &outcome["replayed"]), (&before["id"], &json!(true)));
+    }
+    let booked: BTreeSet<&str> = all.iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(booked.len(), LINES, "each is booked once");
+    let transfers = LINES / 3;
+    let deposits = LINES - transfers;
+    let base = &process.base;
+    let (entries, others) = (
+        customer.passbook(&client, base, account).await,
+        customer.passbook(&client, base, other).await,
+    );
+    assert_eq!((entries.len(), others.len()), (LINES, transfers));
+    assert_eq!(entries.last().unwrap()["balance"], 2 * deposits - transfers);
+    process.stop();
 }

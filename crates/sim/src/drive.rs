@@ -4,8 +4,8 @@
 use std::sync::mpsc;
 
 use tongjang_core::Request;
-use tongjang_store::teller::answer;
-use tongjang_store::{Answer, Store, StoreError};
+use tongjang_store::teller::{answer, answer_together};
+use tongjang_store::{Answer, Store, StoreError, Together};
 
 /// Decides `requests` as one batch, in several commits where one has no room for it, and adds the
 /// answers of each commit to `answered` when it is durable.
@@ -26,6 +26,22 @@ pub fn serve(
         answers.push(answer(store.book(), request)?);
     }
     commit(store, &mut answers, answered)
+}
+
+/// Decides `requests` as one batch whose requests are booked together or not at all, and gives
+/// what came of it when it is durable.
+///
+/// # Errors
+/// What the store failed at.
+pub fn serve_together(
+    store: &mut impl Store,
+    requests: &[Request],
+) -> Result<Together, StoreError> {
+    store.load(&requests.iter().collect::<Vec<_>>())?;
+    let first = |store: &mut _| commit(store, &mut Vec::new(), &mut Vec::new());
+    let together = answer_together(store, requests, first)??;
+    commit(store, &mut Vec::new(), &mut Vec::new())?;
+    Ok(together)
 }
 
 fn commit(

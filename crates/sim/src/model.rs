@@ -9,7 +9,7 @@ use tongjang_core::{
     MemoryBook, Request, Timestamp, Transaction, TransactionId, UserId, decide,
 };
 use tongjang_store::{
-    Answer, EntryFilter, EntryPage, EntryQuery, LedgerTotals, Order, Row, Summary,
+    Answer, EntryFilter, EntryPage, EntryQuery, LedgerTotals, Order, Row, Summary, Together,
 };
 
 /// A ledger in memory that keeps everything.
@@ -48,6 +48,22 @@ impl Model {
             event => Ok(event),
         };
         Answer { outcome, replayed }
+    }
+
+    /// What comes of `requests` that are booked together or not at all: they are asked one after
+    /// another of a copy, which takes the ledger's place only if all of them succeed.
+    pub fn ask_together(&mut self, requests: &[Request]) -> Together {
+        let mut copy = self.clone();
+        let mut answers = Vec::new();
+        for (at, request) in requests.iter().enumerate() {
+            let answer = copy.ask(request);
+            if let Err(rejection) = answer.outcome {
+                return Together::None { at, rejection, replayed: answer.replayed };
+            }
+            answers.push(answer);
+        }
+        *self = copy;
+        Together::All(answers)
     }
 
     fn take(&mut self, event: &Event) {

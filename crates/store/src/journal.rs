@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tongjang_core::{Book, Request};
+use tongjang_core::{Book, Request, Timestamp, Tried};
 
 use self::book::Durable;
 pub use self::book::JournalBook;
@@ -51,7 +51,7 @@ use self::segment::{DecodedSegment, Layout, SEGMENT_HEADER, SegmentHeader, segme
 use self::snapshot::SnapshotWriter;
 use self::view::View;
 use crate::disk::{Disk, RealDisk};
-use crate::{Release, Store, StoreError};
+use crate::{Release, Room, Store, StoreError};
 
 /// About a million transactions, which are read again in a second or two.
 const SNAPSHOT_EVERY: u64 = 256 << 20;
@@ -220,6 +220,26 @@ impl Journal {
         self.book.begin(base, room, self.log.buffer());
     }
 
+    /// Fills the rest of the segment with nothing, so that the next frame begins the next one. The
+    /// batch that is being filled must be empty.
+    fn turn_over(&mut self) -> Result<(), StoreError> {
+        let mut body = self.log.buffer();
+        record::put_filler(&mut body, self.log.room());
+        let last = self.book.earliest().micros().saturating_sub(1);
+        let time = Timestamp::from_micros(last);
+        let events = FrameEvents { first_event: self.log.next_event(), event_count: 0, time };
+        let (end, reader, durable) = (self.end.clone(), self.log.reader(), self.durable.clone());
+        let done = move |written: Result<Mark, StoreError>| {
+            if let Ok(mark) = &written {
+                *end.lock() = *mark;
+            }
+            durable.set(written.map(|_| reader.durable_end()));
+        };
+        self.log.append(body, events, Box::new(done))?;
+        self.begin();
+        Ok(())
+    }
+
     /// Goes on with the snapshot that is being written, or begins one if it is time. The batch
     /// taken out of the book last ends at `end`.
     fn pump(&mut self, end: u64, events: u32) {
@@ -298,6 +318,23 @@ impl Store for Journal {
 
     fn is_full(&self) -> bool {
         self.book.is_full()
+    }
+
+    fn room_for(&mut self, tried: &[Tried]) -> Result<Room, StoreError> {
+        let new = tried.iter().filter(|tried| !tried.replayed);
+        let need: usize = new.map(|tried| record::at_most(&tried.event)).sum();
+        let (length, left) = self.book.filled();
+        if need <= left {
+            return Ok(Room::Here);
+        }
+        if length > 0 {
+            return Ok(Room::AfterCommit);
+        }
+        if need > self.log.largest_room() {
+            return Ok(Room::Never);
+        }
+        self.turn_over()?;
+        Ok(Room::Here)
     }
 
     fn commit(&mut self, release: Release) -> Result<(), StoreError> {

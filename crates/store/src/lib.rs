@@ -13,5 +13,8 @@ pub mod teller;
 
 pub use error::StoreError;
 pub use query::{EntryFilter, EntryPage, EntryQuery, LedgerTotals, Order, Row, Summary};
-pub use store::{Reader, Release, Store};
-pub use teller::{Answer, Messenger, Refusal, Reply, Teller, TellerLimits, TellerThread};
+pub use store::{Reader, Release, Room, Store};
+pub use teller::{
+    Answer, BundleReply, Messenger, Refusal, Reply, Teller, TellerLimits, TellerThread, Together,
+    TogetherReply,
+};

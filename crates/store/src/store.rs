@@ -2,7 +2,7 @@
 
 use tongjang_core::{
     Account, AccountId, AccountNumber, Bank, Book, EntryNumber, Request, Timestamp, Transaction,
-    TransactionId, UserId,
+    TransactionId, Tried, UserId,
 };
 
 use crate::StoreError;
@@ -10,6 +10,17 @@ use crate::query::{EntryFilter, EntryPage, EntryQuery, LedgerTotals, Order, Row,
 
 /// Called once when a batch is durable, or with the error that kept it from being so.
 pub type Release = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// Whether events that belong together have room in the commit that is being filled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// They have.
+    Here,
+    /// What the batch did so far must be committed first; then ask again.
+    AfterCommit,
+    /// No commit can ever hold all of them.
+    Never,
+}
 
 /// What the teller needs of a store. A batch is: `load`, then any number of `decide` and `apply`
 /// on the book, then `commit`.
@@ -40,6 +51,13 @@ pub trait Store: Send + 'static {
 
     /// Whether the batch has no room for a further event and should be committed first.
     fn is_full(&self) -> bool;
+
+    /// Sees to it that one commit will hold all that is new in `tried`, which is to be applied
+    /// next. Until then nothing else may be.
+    ///
+    /// # Errors
+    /// What the store failed at.
+    fn room_for(&mut self, tried: &[Tried]) -> Result<Room, StoreError>;
 
     /// Makes durable all that the book noted since `load`, and then calls `release`, now or
     /// later, from any thread, in the order of the batches. A batch without events is released

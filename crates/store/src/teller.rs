@@ -1,15 +1,18 @@
 //! The teller: the one who writes. He takes whatever waits, decides it in order, has the batch
 //! made durable by one commit, and only then answers.
 
+mod serve;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
-use tongjang_core::apply::apply;
-use tongjang_core::{Book, Decision, Event, Rejection, Request, decide};
+use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
+use tongjang_core::{Event, Rejection, Request};
 
-use crate::{Release, Store, StoreError};
+use self::serve::serve;
+pub use self::serve::{answer, answer_together};
+use crate::{Store, StoreError};
 
 /// What came of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,6 +21,24 @@ pub struct Answer {
     pub outcome: Result<Event, Rejection>,
     /// Whether the request's key already stood for this outcome.
     pub replayed: bool,
+}
+
+/// What came of requests that are booked together or not at all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Together {
+    /// All of them succeeded, and all of it became durable in one commit.
+    All(Vec<Answer>),
+    /// One was refused, so nothing was booked and nothing is kept under any key.
+    None {
+        /// The index of the first that was refused.
+        at: usize,
+        /// Why.
+        rejection: Rejection,
+        /// Whether its key already stood for that refusal.
+        replayed: bool,
+    },
+    /// No commit of this store can hold all of it. Nothing was booked.
+    TooLarge,
 }
 
 /// Why a request was not even taken in; it changed nothing.
@@ -34,9 +55,10 @@ pub enum Refusal {
 /// How much the teller takes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TellerLimits {
-    /// How many requests may wait.
+    /// How many requests may wait; as many again may wait in bundles, so that those who send
+    /// bundles leave room for those who do not. A larger bundle is taken when no other waits.
     pub queue: usize,
-    /// How many requests a batch may have.
+    /// How many requests a batch may have; of those that are booked together, it has all.
     pub batch: usize,
 }
 
@@ -49,6 +71,12 @@ impl Default for TellerLimits {
 /// Called once with what came of a request, by the [`Messenger`].
 pub type Reply = Box<dyn FnOnce(Result<Answer, StoreError>) + Send>;
 
+/// Called once with what came of each request of a bundle, in their order.
+pub type BundleReply = Box<dyn FnOnce(Vec<Result<Answer, StoreError>>) + Send>;
+
+/// Called once with what came of requests that are booked together.
+pub type TogetherReply = Box<dyn FnOnce(Result<Together, StoreError>) + Send>;
+
 /// Runs what it is given, which calls the replies of a batch: at once, or on another thread, so
 /// that the one that writes the journal can go on with the next batch.
 pub type Messenger = Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
@@ -57,14 +85,20 @@ pub type Messenger = Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
 /// as what comes meanwhile saves it a commit of its own.
 const LARGE: usize = 512;
 
-/// The store is told of so many requests at once before they are decided: what they touch fits the
-/// cache next to a core.
-const FEW: usize = 128;
-
 /// What is handed in at the window.
-struct Slip {
-    request: Request,
-    reply: Reply,
+enum Slip {
+    One(Request, Reply),
+    Bundle(Vec<Request>, BundleReply),
+    Together(Vec<Request>, TogetherReply),
+}
+
+impl Slip {
+    fn requests(&self) -> &[Request] {
+        match self {
+            Self::One(request, _) => std::slice::from_ref(request),
+            Self::Bundle(requests, _) | Self::Together(requests, _) => requests,
+        }
+    }
 }
 
 /// A place in the teller's queue; clone it for each who asks.
@@ -74,16 +108,39 @@ pub struct Teller {
     closing: Arc<AtomicBool>,
     window: Arc<Window>,
     batches: Arc<AtomicU64>,
+    limits: TellerLimits,
 }
 
 /// The other end of the queue, which also those hold who ask: slips that nobody will serve any
 /// more must be dropped, and a channel keeps them for as long as somebody may send.
 struct Window {
     slips: Receiver<Slip>,
+    /// How many requests wait one by one, and how many in bundles.
+    ones: AtomicUsize,
+    bundled: AtomicUsize,
     deserted: AtomicBool,
 }
 
 impl Window {
+    /// Takes slips out until `batch` has `most` requests or nothing waits, after `first`.
+    fn take(&self, first: Option<Slip>, batch: &mut Vec<Slip>, most: usize) -> usize {
+        let mut count: usize = batch.iter().map(|slip| slip.requests().len()).sum();
+        let mut next = first;
+        while count < most {
+            let Some(slip) = next.take().or_else(|| self.slips.try_recv().ok()) else { break };
+            let requests = slip.requests().len();
+            self.waiting(&slip).fetch_sub(requests, SeqCst);
+            count += requests;
+            batch.push(slip);
+        }
+        count
+    }
+
+    /// What counts the requests that wait like those of `slip`.
+    fn waiting(&self, slip: &Slip) -> &AtomicUsize {
+        if matches!(slip, Slip::One(..)) { &self.ones } else { &self.bundled }
+    }
+
     /// Drops what waits, if there is no teller any more.
     fn clear_if_deserted(&self) {
         if self.deserted.load(SeqCst) {
@@ -131,22 +188,27 @@ impl Teller {
         limits: TellerLimits,
         messenger: Messenger,
     ) -> Result<(Self, TellerThread), StoreError> {
-        let (queue, slips) = bounded(limits.queue);
+        let (queue, slips) = unbounded();
         let (stop, stopped) = bounded(1);
         let closing = Arc::new(AtomicBool::new(false));
         let batches = Arc::new(AtomicU64::new(0));
         let counter = batches.clone();
-        let window = Arc::new(Window { slips, deserted: AtomicBool::new(false) });
+        let window = Arc::new(Window {
+            slips,
+            ones: AtomicUsize::new(0),
+            bundled: AtomicUsize::new(0),
+            deserted: AtomicBool::new(false),
+        });
         let teller = AtTheWindow(window.clone());
         let thread = std::thread::Builder::new()
             .name("teller".into())
             .spawn(move || {
                 let AtTheWindow(window) = &teller;
-                work(store, &window.slips, &stopped, limits, &counter, &messenger)
+                work(store, window, &stopped, limits, &counter, &messenger)
             })
             .map_err(|source| StoreError::io("start a thread for", "the teller", source))?;
         let thread = TellerThread { closing: closing.clone(), stop, thread };
-        Ok((Self { queue, closing, window, batches }, thread))
+        Ok((Self { queue, closing, window, batches, limits }, thread))
     }
 
     /// Puts `request` into the queue. `reply` is called once with what came of it when that is
@@ -155,19 +217,50 @@ impl Teller {
     /// # Errors
     /// The request was not taken in and changed nothing.
     pub fn submit(&self, request: Request, reply: Reply) -> Result<(), Refusal> {
-        if self.closing.load(SeqCst) {
-            return Err(Refusal::ShuttingDown);
-        }
-        if self.window.deserted.load(SeqCst) {
-            return Err(Refusal::Unavailable);
-        }
-        self.queue.try_send(Slip { request, reply }).map_err(|refused| match refused {
-            TrySendError::Full(_) => Refusal::Overloaded,
-            TrySendError::Disconnected(_) => Refusal::Unavailable,
-        })?;
+        self.hand_in(Slip::One(request, reply))
+    }
+
+    /// Puts `requests` into the queue as one slip: they are decided in their order, as if they had
+    /// been submitted one after another, and `reply` is called once when all of it is durable.
+    ///
+    /// # Errors
+    /// None of them was taken in.
+    pub fn submit_bundle(&self, requests: Vec<Request>, reply: BundleReply) -> Result<(), Refusal> {
+        self.hand_in(Slip::Bundle(requests, reply))
+    }
+
+    /// As [`submit_bundle`](Self::submit_bundle), but all of them are booked, by one commit, or
+    /// none of them is.
+    ///
+    /// # Errors
+    /// None of them was taken in.
+    pub fn submit_together(
+        &self,
+        requests: Vec<Request>,
+        reply: TogetherReply,
+    ) -> Result<(), Refusal> {
+        self.hand_in(Slip::Together(requests, reply))
+    }
+
+    fn hand_in(&self, slip: Slip) -> Result<(), Refusal> {
+        self.ready()?;
+        let waiting = self.window.waiting(&slip);
+        let count = slip.requests().len();
+        let room = |waiting: usize| {
+            let sum = waiting.saturating_add(count);
+            (waiting == 0 || sum <= self.limits.queue).then_some(sum)
+        };
+        waiting.fetch_update(SeqCst, SeqCst, room).map_err(|_| Refusal::Overloaded)?;
+        // The window holds the other end, so this cannot fail.
+        self.queue.send(slip).map_err(|_| Refusal::Unavailable)?;
         // If the teller left in between, this slip may have come after he cleared the queue.
         self.window.clear_if_deserted();
         Ok(())
+    }
+
+    /// The most requests that may wait in bundles, unless a single bundle has more.
+    pub fn room_for_bundles(&self) -> usize {
+        self.limits.queue
     }
 
     /// Whether a request would be taken in, if there is room.
@@ -184,7 +277,7 @@ impl Teller {
 
     /// How many requests wait.
     pub fn waiting(&self) -> usize {
-        self.queue.len()
+        self.window.ones.load(Relaxed) + self.window.bundled.load(Relaxed)
     }
 
     /// How many batches were taken in since the start.
@@ -215,90 +308,33 @@ impl TellerThread {
 
 fn work<S: Store>(
     mut store: S,
-    slips: &Receiver<Slip>,
+    window: &Window,
     stopped: &Receiver<()>,
     limits: TellerLimits,
     batches: &AtomicU64,
     messenger: &Messenger,
 ) -> Result<(), StoreError> {
+    let most = limits.batch.max(1);
     let mut open = true;
     while open {
-        let first = select! {
-            recv(slips) -> slip => slip.ok(),
+        let mut first = select! {
+            recv(window.slips) -> slip => slip.ok(),
             recv(stopped) -> _ => None,
         };
         open = first.is_some();
-        let mut waiting = first.into_iter().chain(slips.try_iter()).peekable();
-        while waiting.peek().is_some() {
-            let most = limits.batch.max(1);
-            let mut batch: Vec<Slip> = waiting.by_ref().take(most).collect();
-            if batch.len() < LARGE {
+        loop {
+            let mut batch = Vec::new();
+            let count = window.take(first.take(), &mut batch, most);
+            if batch.is_empty() {
+                break;
+            }
+            if count < LARGE {
                 store.settle()?;
-                batch.extend(slips.try_iter().take(most.saturating_sub(batch.len())));
+                window.take(None, &mut batch, most);
             }
             batches.fetch_add(1, Relaxed);
-            serve(&mut store, batch, messenger)?;
+            serve(&mut store, batch, most, messenger)?;
         }
     }
     store.close()
-}
-
-/// Decides a batch and has it made durable, in several commits if one has no room for it.
-///
-/// On an error the replies are dropped: what was not committed has an unknown outcome.
-fn serve<S: Store>(
-    store: &mut S,
-    batch: Vec<Slip>,
-    messenger: &Messenger,
-) -> Result<(), StoreError> {
-    let requests: Vec<&Request> = batch.iter().map(|slip| &slip.request).collect();
-    store.load(&requests)?;
-    let mut answers = Vec::with_capacity(batch.len());
-    let mut batch = batch.into_iter();
-    while batch.len() > 0 {
-        let few: Vec<Slip> = batch.by_ref().take(FEW).collect();
-        store.warm(&few.iter().map(|slip| &slip.request).collect::<Vec<_>>());
-        for Slip { request, reply } in few {
-            if store.is_full() {
-                store.commit(release(std::mem::take(&mut answers), messenger))?;
-            }
-            // What cannot be decided, as a record cannot be read, changed nothing; it fails alone.
-            let answer = answer(store.book(), &request);
-            answers.push((reply, answer));
-        }
-    }
-    store.commit(release(answers, messenger))
-}
-
-/// Decides `request` and folds what comes of it into `book`.
-///
-/// # Errors
-/// Only what the book could not look up; it is unchanged then.
-pub fn answer<B: Book>(book: &mut B, request: &Request) -> Result<Answer, B::Error> {
-    let (event, replayed) = match decide(book, request)? {
-        Decision::New(event) => {
-            apply(book, &event);
-            (event, false)
-        }
-        Decision::Replayed(event) => (event, true),
-        Decision::Refused(rejection) => {
-            return Ok(Answer { outcome: Err(rejection), replayed: false });
-        }
-    };
-    let outcome = match event {
-        Event::Refused(refused) => Err(refused.rejection),
-        event => Ok(event),
-    };
-    Ok(Answer { outcome, replayed })
-}
-
-fn release(answers: Vec<(Reply, Result<Answer, StoreError>)>, messenger: &Messenger) -> Release {
-    let messenger = messenger.clone();
-    Box::new(move |durable| {
-        messenger(Box::new(move || {
-            for (reply, answer) in answers {
-                reply(durable.clone().and(answer));
-            }
-        }));
-    })
 }

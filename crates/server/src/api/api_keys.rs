@@ -29,6 +29,9 @@ pub enum Scope {
     Read,
     /// All calls for the caller, those that move money too; it includes `read`.
     Write,
+    /// Batches on any account, for as long as the caller is an operator; it includes `write`. Only
+    /// an operator may make such a key.
+    Operate,
 }
 
 /// A key to be.
@@ -89,7 +92,10 @@ pub struct KeysBody {
 impl From<ApiKey> for KeyBody {
     fn from(key: ApiKey) -> Self {
         let ApiKey { id, name, scopes, last_four, created_at, expires_at } = key;
-        let scopes = if scopes.write { vec![Scope::Read, Scope::Write] } else { vec![Scope::Read] };
+        let given =
+            [(true, Scope::Read), (scopes.write, Scope::Write), (scopes.operate, Scope::Operate)];
+        let scopes =
+            given.into_iter().filter(|(given, _)| *given).map(|(_, scope)| scope).collect();
         let (created_at, expires_at) = (time(created_at), expires_at.map(time));
         Self { id: id.to_string(), name, scopes, last_four, created_at, expires_at }
     }
@@ -120,13 +126,17 @@ async fn make(
             Text::fixed("must name at least one scope", "권한 범위를 하나 이상 적어야 합니다"),
         ));
     }
+    let operate = body.scopes.contains(&Scope::Operate);
+    if operate {
+        caller.operator_only()?;
+    }
     let now = app.clock.now();
     let expires_at = body.expires_at.as_deref().map(|text| end(text, now)).transpose()?;
     let secret = Secret::key(&app.random);
     let key = ApiKey {
         id: KeyId::new(now, app.random.nonce()),
         name,
-        scopes: Scopes { write: body.scopes.contains(&Scope::Write) },
+        scopes: Scopes { write: operate || body.scopes.contains(&Scope::Write), operate },
         last_four: secret.last_four().to_owned(),
         created_at: now,
         expires_at,

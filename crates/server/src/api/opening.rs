@@ -26,7 +26,7 @@ const NAME_CHARS: usize = 60;
 
 /// How often another number is made where one is taken. With a tenth of a bank's thousand million
 /// numbers in use, one opening in 10^20 would find none.
-const ATTEMPTS: usize = 20;
+pub(super) const ATTEMPTS: usize = 20;
 
 /// An account to be opened.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -35,16 +35,16 @@ const ATTEMPTS: usize = 20;
 pub struct OpenAccount {
     /// The ISO 4217 code of the currency that it will hold.
     #[schema(min_length = 3, max_length = 3, example = "KRW")]
-    currency: String,
+    pub(super) currency: String,
     /// The bank that keeps it: a 3-digit KFTC code or any name; `tongjang` if left out.
     #[schema(min_length = 1, max_length = 40, example = "088")]
-    bank: Option<String>,
+    pub(super) bank: Option<String>,
     /// Its number, unique within the bank: letters, digits and hyphens. It is made if left out.
     #[schema(min_length = 1, max_length = 34, example = "110-482-9153776")]
-    number: Option<String>,
+    pub(super) number: Option<String>,
     /// The owner's own label for it, which nobody else sees.
     #[schema(max_length = 60, example = "생활비")]
-    name: Option<String>,
+    pub(super) name: Option<String>,
 }
 
 /// Open an account
@@ -76,19 +76,7 @@ pub(super) async fn open(
     key: IdempotencyKeyHeader,
     Body(body): Body<OpenAccount>,
 ) -> Result<Response, Problem> {
-    let currency = Currency::new(&body.currency).ok_or_else(|| {
-        Problem::invalid(
-            "/currency",
-            Text::fixed(
-                "must be a currency code of ISO 4217, such as KRW",
-                "KRW 같은 ISO 4217 통화 코드여야 합니다",
-            ),
-        )
-    })?;
-    let bank = bank(body.bank.as_deref().unwrap_or(HOUSE_BANK), "/bank")?;
-    let number = body.number.as_deref().map(|text| account_number(text, "/number")).transpose()?;
-    let name = body.name.as_deref().map(label).transpose()?.flatten();
-    let order = Opening { currency, bank, number, name };
+    let order = body.read()?;
     let (answer, nonce) = order.perform(&app, &caller, key).await?;
     let opened = match answer.outcome {
         Ok(Event::Opened(opening)) => opening.account,
@@ -108,12 +96,32 @@ pub(super) async fn open(
     Ok(response)
 }
 
+impl OpenAccount {
+    /// The parts of it, checked.
+    pub(super) fn read(self) -> Result<Opening, Problem> {
+        let currency = Currency::new(&self.currency).ok_or_else(|| {
+            Problem::invalid(
+                "/currency",
+                Text::fixed(
+                    "must be a currency code of ISO 4217, such as KRW",
+                    "KRW 같은 ISO 4217 통화 코드여야 합니다",
+                ),
+            )
+        })?;
+        let bank = bank(self.bank.as_deref().unwrap_or(HOUSE_BANK), "/bank")?;
+        let number = self.number.as_deref().map(|text| account_number(text, "/number"));
+        let number = number.transpose()?;
+        let name = self.name.as_deref().map(label).transpose()?.flatten();
+        Ok(Opening { currency, bank, number, name })
+    }
+}
+
 /// What is to be opened.
-struct Opening {
-    currency: Currency,
-    bank: Bank,
-    number: Option<AccountNumber>,
-    name: Option<String>,
+pub(super) struct Opening {
+    pub(super) currency: Currency,
+    pub(super) bank: Bank,
+    pub(super) number: Option<AccountNumber>,
+    pub(super) name: Option<String>,
 }
 
 impl Opening {
@@ -198,7 +206,7 @@ fn label(text: &str) -> Result<Option<String>, Problem> {
 
 /// An account number out of chance: `110`, nine digits, and a check digit after Luhn
 /// (ISO/IEC 7812-1, annex B), so that a slip of the pen names no other account.
-fn made_up(random: u64) -> AccountNumber {
+pub(super) fn made_up(random: u64) -> AccountNumber {
     let payload = format!("110{:09}", random % 1_000_000_000);
     let number = format!("{payload}{}", luhn(&payload));
     let number = format!("{}-{}-{}", &number[..3], &number[3..6], &number[6..]);

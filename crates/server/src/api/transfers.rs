@@ -76,10 +76,10 @@ pub enum Target {
 pub struct BankAndNumber {
     /// The bank.
     #[schema(max_length = 40, example = "tongjang")]
-    bank: String,
+    pub(super) bank: String,
     /// The number; hyphens and case do not matter.
     #[schema(max_length = 34, example = "110-733-0641285")]
-    number: String,
+    pub(super) number: String,
 }
 
 // By hand, since serde's own reading of such an enum can't say what is wrong inside of it.
@@ -131,7 +131,8 @@ impl Target {
     }
 }
 
-fn unknown(pointer: &str) -> Problem {
+/// The body names an account at `pointer` that there is not.
+pub(super) fn unknown(pointer: &str) -> Problem {
     let detail = Text::fixed("There is no such account.", "그런 계좌가 없습니다.");
     Problem::new(Code::NotFound)
         .detail(detail)

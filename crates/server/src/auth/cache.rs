@@ -67,7 +67,7 @@ mod tests {
         let caller = Caller {
             user: UserId::from_bits(7),
             role: Role::Customer,
-            scopes: Scopes { write: true },
+            scopes: Scopes::ALL,
             via: Via::Session,
         };
         Credential { caller, expires_at: expires_at.map(Timestamp::from_micros) }

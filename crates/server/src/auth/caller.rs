@@ -37,6 +37,13 @@ impl Role {
 pub struct Scopes {
     /// Calls that change something, money calls too. It includes reading.
     pub write: bool,
+    /// Batches on the accounts of others, as long as the user is an operator. It includes writing.
+    pub operate: bool,
+}
+
+impl Scopes {
+    /// Those of a token, with which its user may do all that he may.
+    pub const ALL: Self = Self { write: true, operate: true };
 }
 
 /// How the caller showed who he is.
@@ -66,6 +73,12 @@ impl Caller {
     /// Whether an operator is calling.
     pub fn is_operator(&self) -> bool {
         self.role == Role::Operator
+    }
+
+    /// Whether the caller may book on any account in a batch: an operator who logged in, or his
+    /// key with the scope for it.
+    pub fn operates(&self) -> bool {
+        self.is_operator() && self.scopes.operate
     }
 
     /// Lets only operators pass.

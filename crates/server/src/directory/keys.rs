@@ -46,9 +46,9 @@ impl Directory {
     pub async fn add_key(&self, new: NewKey) -> Result<bool, Problem> {
         self.write(move |connection| {
             let sql = "INSERT INTO api_keys
-                (id, hash, user_id, name, write, last_four, created_at, expires_at)
-                SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
-                WHERE (SELECT count(*) FROM api_keys WHERE user_id = ?3) < ?9";
+                (id, hash, user_id, name, write, last_four, created_at, expires_at, operate)
+                SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
+                WHERE (SELECT count(*) FROM api_keys WHERE user_id = ?3) < ?10";
             let values = params![
                 new.key.id.to_string(),
                 new.hash.bytes(),
@@ -58,6 +58,7 @@ impl Directory {
                 new.key.last_four,
                 new.key.created_at.micros(),
                 new.key.expires_at.map(Timestamp::micros),
+                new.key.scopes.operate,
                 Self::MAX_KEYS,
             ];
             connection.execute(sql, values).attempt("keep a key").map(|rows| rows == 1)
@@ -72,15 +73,15 @@ impl Directory {
     pub async fn keys(&self, user: UserId) -> Result<Vec<ApiKey>, Problem> {
         self.read(move |connection| {
             let attempt = "list keys";
-            let sql = "SELECT id, name, write, last_four, created_at, expires_at FROM api_keys
-                WHERE user_id = ?1 ORDER BY id DESC";
+            let sql = "SELECT id, name, write, last_four, created_at, expires_at, operate
+                FROM api_keys WHERE user_id = ?1 ORDER BY id DESC";
             let mut query = connection.prepare_cached(sql).attempt(attempt)?;
             let rows = query.query_map([user.bits().to_be_bytes()], |row| {
                 let expires_at: Option<i64> = row.get(5)?;
                 Ok(ApiKey {
                     id: row.get_ref(0)?.as_str()?.parse().expect("only ids of keys are kept"),
                     name: row.get(1)?,
-                    scopes: Scopes { write: row.get(2)? },
+                    scopes: Scopes { write: row.get(2)?, operate: row.get(6)? },
                     last_four: row.get(3)?,
                     created_at: Timestamp::from_micros(row.get(4)?),
                     expires_at: expires_at.map(Timestamp::from_micros),

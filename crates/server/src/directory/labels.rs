@@ -53,20 +53,37 @@ impl Directory {
         nonce: u64,
         name: Option<String>,
     ) -> Result<(), Problem> {
+        self.set_labels(vec![(owner, nonce, name)]).await
+    }
+
+    /// The same for several accounts, by one commit.
+    ///
+    /// # Errors
+    /// 503 if the directory fails; no name is changed then.
+    pub async fn set_labels(
+        &self,
+        labels: Vec<(UserId, u64, Option<String>)>,
+    ) -> Result<(), Problem> {
+        if labels.is_empty() {
+            return Ok(());
+        }
         self.write(move |connection| {
-            let (owner, nonce) = (owner.bits().to_be_bytes(), nonce.to_be_bytes());
-            let changed = match name {
-                Some(name) => connection.execute(
-                    "INSERT INTO account_labels (owner_id, nonce, name) VALUES (?1, ?2, ?3)
-                        ON CONFLICT (owner_id, nonce) DO UPDATE SET name = excluded.name",
-                    params![owner, nonce, name],
-                ),
-                None => connection.execute(
-                    "DELETE FROM account_labels WHERE owner_id = ?1 AND nonce = ?2",
-                    params![owner, nonce],
-                ),
-            };
-            changed.attempt("name an account").map(|_| ())
+            for (owner, nonce, name) in labels {
+                let (owner, nonce) = (owner.bits().to_be_bytes(), nonce.to_be_bytes());
+                let changed = match name {
+                    Some(name) => connection.execute(
+                        "INSERT INTO account_labels (owner_id, nonce, name) VALUES (?1, ?2, ?3)
+                            ON CONFLICT (owner_id, nonce) DO UPDATE SET name = excluded.name",
+                        params![owner, nonce, name],
+                    ),
+                    None => connection.execute(
+                        "DELETE FROM account_labels WHERE owner_id = ?1 AND nonce = ?2",
+                        params![owner, nonce],
+                    ),
+                };
+                changed.attempt("name an account")?;
+            }
+            Ok(())
         })
         .await
     }

@@ -45,6 +45,9 @@ const STEPS: &[&str] = &["
         name  TEXT NOT NULL PRIMARY KEY,
         value BLOB NOT NULL CHECK (length(value) = 32)
     ) STRICT, WITHOUT ROWID;
+", "
+    ALTER TABLE api_keys
+        ADD COLUMN operate INTEGER NOT NULL DEFAULT 0 CHECK (operate IN (0, 1) AND write >= operate);
 "];
 
 /// Brings the tables up to date, all steps or none. SQLite's `user_version` counts the steps.
@@ -82,6 +85,30 @@ mod tests {
         raw.pragma_update(None, "user_version", 99).unwrap();
         let error = Directory::open(data.path()).unwrap_err();
         assert!(matches!(error, DirectoryError::TooNew { found: 99, .. }), "{error}");
+    }
+
+    #[test]
+    fn the_keys_of_an_earlier_directory_are_kept_and_may_not_operate() {
+        let data = tempfile::tempdir().unwrap();
+        let raw = Connection::open(data.path().join("directory.sqlite")).unwrap();
+        raw.execute_batch(STEPS[0]).unwrap();
+        raw.pragma_update(None, "user_version", 1).unwrap();
+        raw.execute_batch(
+            "INSERT INTO users VALUES (zeroblob(16), 'minji', 'minji', '', NULL, 'operator', 0);
+             INSERT INTO api_keys VALUES
+                ('key_1', zeroblob(32), zeroblob(16), 'old', 1, 'abcd', 7, NULL);",
+        )
+        .unwrap();
+        drop(raw);
+        drop(Directory::open(data.path()).unwrap());
+        let raw = Connection::open(data.path().join("directory.sqlite")).unwrap();
+        let kept = raw.query_row(
+            "SELECT name, write, operate, created_at FROM api_keys WHERE id = 'key_1'",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        );
+        let expected: (String, bool, bool, i64) = ("old".to_owned(), true, false, 7);
+        assert_eq!(kept.unwrap(), expected);
     }
 
     #[cfg(unix)]

@@ -39,9 +39,9 @@ impl Directory {
     pub async fn credential(&self, hash: SecretHash) -> Result<Option<Credential>, Problem> {
         self.read(move |connection| {
             let attempt = "look a token up";
-            let sql = "SELECT u.id, u.role, t.expires_at, NULL, 1
+            let sql = "SELECT u.id, u.role, t.expires_at, NULL, 1, 1
                     FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.hash = ?1
-                UNION ALL SELECT u.id, u.role, k.expires_at, k.id, k.write
+                UNION ALL SELECT u.id, u.role, k.expires_at, k.id, k.write, k.operate
                     FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.hash = ?1";
             let mut query = connection.prepare_cached(sql).attempt(attempt)?;
             let found = query.query_row([hash.bytes()], |row| {
@@ -49,7 +49,7 @@ impl Directory {
                 let caller = Caller {
                     user: user_id(row, 0)?,
                     role: role(row, 1)?,
-                    scopes: Scopes { write: row.get(4)? },
+                    scopes: Scopes { write: row.get(4)?, operate: row.get(5)? },
                     via: match key {
                         Some(id) => Via::Key(id.parse().expect("only ids of keys are kept")),
                         None => Via::Session,

@@ -1,4 +1,4 @@
-//! Whether a caller takes JSON for an answer (RFC 9110, 12.5.1).
+//! Whether a caller takes JSON, or lines of it, for an answer (RFC 9110, 12.5.1).
 
 use axum::http::{HeaderMap, header};
 
@@ -6,6 +6,15 @@ use crate::problem::language::weighted;
 
 /// Whether `Accept` admits `application/json`; no header admits everything.
 pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
+    accepts(headers, "application/json")
+}
+
+/// The same for `application/x-ndjson`.
+pub(crate) fn accepts_ndjson(headers: &HeaderMap) -> bool {
+    accepts(headers, "application/x-ndjson")
+}
+
+fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     let mut given = false;
     // The most specific range that fits decides: (specificity, weight).
     let mut best = (0u8, 0u16);
@@ -15,7 +24,7 @@ pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
             given = true;
             let (name, weight) = weighted(range);
             let specificity = match name.to_ascii_lowercase().as_str() {
-                "application/json" => 3,
+                exactly if exactly == media_type => 3,
                 "application/*" => 2,
                 "*/*" => 1,
                 _ => continue,
@@ -45,6 +54,9 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, header.parse().unwrap());
             assert_eq!(accepts_json(&headers), expected, "{header}");
+            let lines = header.to_lowercase().replace("application/json", "application/x-ndjson");
+            headers.insert(header::ACCEPT, lines.parse().unwrap());
+            assert_eq!(accepts_ndjson(&headers), expected, "{lines}");
         }
         assert!(accepts_json(&HeaderMap::new()));
     }

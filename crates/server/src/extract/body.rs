@@ -26,32 +26,38 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         if !is_json(request.headers()) {
             return Err(Problem::new(Code::UnsupportedMediaType));
         }
-        let bytes = read(request).await?;
+        let bytes = read(request, BODY_LIMIT).await?;
         parse(&bytes).map(Self)
     }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(Ok(value)) = headers.get(header::CONTENT_TYPE).map(|value| value.to_str()) else {
-        return false;
-    };
+    media_type(headers).is_some_and(|name| name.eq_ignore_ascii_case("application/json"))
+}
+
+/// The media type of the body, unless it is one of a text that is not in UTF-8.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let (name, parameters) = value.split_once(';').unwrap_or((value, ""));
     // JSON is UTF-8 and has no other charset (RFC 8259, 8.1).
     let charset = parameters.split(';').find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
         key.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
     });
-    name.trim().eq_ignore_ascii_case("application/json")
-        && charset.is_none_or(|name| name.eq_ignore_ascii_case("utf-8"))
+    charset.is_none_or(|name| name.eq_ignore_ascii_case("utf-8")).then(|| name.trim())
 }
 
-async fn read(request: Request) -> Result<Bytes, Problem> {
+/// The whole body, if it has at most `limit` bytes.
+///
+/// # Errors
+/// 413 `body-too-large`, or 400 `malformed-json` if it broke off.
+pub(crate) async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > BODY_LIMIT as u64) {
+    if announced.is_some_and(|length| length > limit as u64) {
         return Err(Problem::new(Code::BodyTooLarge));
     }
-    match Limited::new(request.into_body(), BODY_LIMIT).collect().await {
+    match Limited::new(request.into_body(), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(Code::BodyTooLarge)),
         Err(_) => Err(Problem::new(Code::MalformedJson)

@@ -15,7 +15,8 @@ use crate::problem::{Problem, Text};
 
 /// `text` in NFC; without a copy where it is already.
 pub fn nfc(text: &str) -> Cow<'_, str> {
-    if is_nfc_quick(text.chars()) == IsNormalized::Yes {
+    // ASCII is composed as it stands, and most texts of a batch are ASCII.
+    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
         Cow::Borrowed(text)
     } else {
         Cow::Owned(text.nfc().collect())

@@ -14,7 +14,7 @@ const CALLERS: [&str; 6] =
     ["nobody", "a stranger", "the owner", "a read key", "a write key", "an operator"];
 
 /// What each of them is answered. The ids are the owner's.
-const TABLE: [(&str, [&str; 6]); 20] = [
+const TABLE: [(&str, [&str; 6]); 21] = [
     ("GET /healthz", ["200"; 6]),
     ("GET /readyz", ["200"; 6]),
     ("GET /metrics", ["200"; 6]),
@@ -33,6 +33,8 @@ const TABLE: [(&str, [&str; 6]); 20] = [
     ("POST /v1/accounts/{id}/deposits", MOVES),
     ("POST /v1/accounts/{id}/withdrawals", MOVES),
     ("POST /v1/transfers", MOVES),
+    // Whose accounts its commands may use, each outcome tells.
+    ("POST /v1/batches", [NOBODY, "200", "200", READ_ONLY, "200", "200"]),
     ("GET /v1/transactions/{id}", READS),
     ("GET /v1/ledger", [NOBODY, OTHER, OTHER, OTHER, OTHER, "200"]),
 ];
@@ -125,6 +127,7 @@ fn body(path: &str, caller: &str, account: &str, other: &str) -> Value {
         "/v1/api-keys" => json!({"name": "backend", "scopes": ["read"]}),
         "/v1/accounts" => json!({"currency": "KRW"}),
         "/v1/transfers" => json!({"from_account": account, "to_account": other, "amount": 1}),
+        "/v1/batches" => json!({"commands": [{"op": "deposit", "account": account, "amount": 1}]}),
         _ => json!({"amount": 1}),
     }
 }

@@ -6,6 +6,7 @@ mod accounts;
 mod app;
 mod authorization;
 mod bank;
+mod batches;
 mod cli;
 mod edge;
 mod errors;

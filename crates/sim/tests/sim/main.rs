@@ -9,6 +9,7 @@ mod crash;
 mod history;
 mod panic;
 mod race;
+mod together;
 
 /// The seeds to run: `TONGJANG_SIM_RUNS` of them (or `runs`), from `TONGJANG_SIM_SEED` (or 1) on.
 fn seeds(runs: u64) -> impl Iterator<Item = u64> {

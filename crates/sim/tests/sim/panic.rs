@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use tongjang_core::Request;
+use tongjang_core::{Request, Tried};
 use tongjang_sim::ask::{Ask, Keys, random_ask};
 use tongjang_sim::crash::{check_reader, config, open, verified};
 use tongjang_sim::drive;
@@ -10,7 +10,9 @@ use tongjang_sim::model::Model;
 use tongjang_sim::random::Random;
 use tongjang_store::faulty::FaultyDisk;
 use tongjang_store::journal::{Journal, JournalBook};
-use tongjang_store::{Answer, Reader, Refusal, Release, Store, StoreError, Teller, TellerLimits};
+use tongjang_store::{
+    Answer, Reader, Refusal, Release, Room, Store, StoreError, Teller, TellerLimits,
+};
 
 use crate::batching::on_the_core;
 use crate::{seeds, with_seed};
@@ -36,6 +38,10 @@ impl Store for Panicky {
 
     fn is_full(&self) -> bool {
         self.journal.is_full()
+    }
+
+    fn room_for(&mut self, tried: &[Tried]) -> Result<Room, StoreError> {
+        self.journal.room_for(tried)
     }
 
     fn commit(&mut self, release: Release) -> Result<(), StoreError> {

@@ -182,6 +182,12 @@ impl JournalBook {
         self.frame.body.len() + most > self.frame.room.min(LARGEST_BODY)
     }
 
+    /// How many bytes the frame has so far, and how many more it can take.
+    pub(super) fn filled(&self) -> (usize, usize) {
+        let length = self.frame.body.len();
+        (length, self.frame.room.saturating_sub(length))
+    }
+
     /// All accounts, in the order of their slots.
     pub(super) fn seats(&self) -> impl ExactSizeIterator<Item = &Seat> {
         self.seats_from(0)
@@ -316,7 +322,7 @@ impl JournalBook {
         };
         Ok(match record {
             Record::Event(event) => Some(event),
-            Record::Block(_) => None,
+            Record::Block(_) | Record::Filler => None,
         })
     }
 }

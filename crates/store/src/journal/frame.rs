@@ -10,8 +10,9 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 pub const FRAME_HEADER: usize = 64;
 /// Frames begin at multiples of this.
 pub const FRAME_ALIGN: u64 = 8;
-/// The newest version of frames and segments that is known.
-pub const VERSION: u16 = 1;
+/// The newest version of frames and segments that is known. Those of earlier versions differ only
+/// in what the bodies of their frames may hold.
+pub const VERSION: u16 = 2;
 /// What a frame begins with.
 pub const FRAME_MAGIC: [u8; 4] = *b"TJFR";
 /// The number of a ledger's first event.
@@ -95,7 +96,7 @@ impl FrameHeader {
             return Decoded::Nothing;
         }
         let version = u16::from_le_bytes([bytes[4], bytes[5]]);
-        if version != VERSION {
+        if !is_known(version) {
             return Decoded::TooNew(version);
         }
         let events = FrameEvents {
@@ -112,6 +113,11 @@ impl FrameHeader {
         };
         Decoded::Header(header, checksum)
     }
+}
+
+/// Whether frames and segments of `version` are known here.
+pub(super) fn is_known(version: u16) -> bool {
+    (1..=VERSION).contains(&version)
 }
 
 /// A frame that is read back.
@@ -225,10 +231,10 @@ mod tests {
     fn a_header_of_a_later_version_is_told_from_a_damaged_one() {
         let seal = Seal::of(&[7; 16]);
         let (mut bytes, _) = HEADER.encode(seal);
-        bytes[4] = 2;
+        bytes[4] = 3;
         let checksum = seal.checksum(&bytes[..56]);
         bytes[56..].copy_from_slice(&checksum.to_le_bytes());
-        assert_eq!(FrameHeader::decode(&bytes, seal), Decoded::TooNew(2));
+        assert_eq!(FrameHeader::decode(&bytes, seal), Decoded::TooNew(3));
     }
 
     #[test]

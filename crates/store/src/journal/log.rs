@@ -251,6 +251,11 @@ impl Log {
         self.layout.room_at(self.tail)
     }
 
+    /// How many bytes the body of a segment's first frame may have: no other may have more.
+    pub fn largest_room(&self) -> usize {
+        self.layout.room_at(self.layout.first_frame_of(0))
+    }
+
     /// The number that the next event must have.
     pub fn next_event(&self) -> u64 {
         self.next_event

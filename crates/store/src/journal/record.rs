@@ -39,6 +39,7 @@ const BOOKED: u8 = 2;
 const REFUSED: u8 = 3;
 const STATUS_CHANGED: u8 = 4;
 const BLOCK_OF_ENTRIES: u8 = 16;
+const FILLER: u8 = 17;
 
 /// The table of accounts, as far as reading and writing records needs it.
 pub(super) trait Facts {
@@ -59,6 +60,8 @@ pub(super) enum Record {
     Event(Event),
     /// A block of an account's trail. It follows from the events before it.
     Block(Block),
+    /// Nothing more is in this frame, whose zeros fill its segment up to the end.
+    Filler,
 }
 
 /// Why bytes are no record.
@@ -179,6 +182,38 @@ pub(super) fn put_block(out: &mut Vec<u8>, block: &Block, position: u64) {
     });
 }
 
+/// Makes the empty `out` a body of `length` bytes that says nothing.
+pub(super) fn put_filler(out: &mut Vec<u8>, length: usize) {
+    put_record(out, |out| out.push(FILLER));
+    assert!(out.len() <= length && length.is_multiple_of(8), "a frame has room for a record");
+    out.resize(length, 0);
+}
+
+/// No record of `event`, with the blocks that it may bring along, takes more bytes than this.
+pub(super) fn at_most(event: &Event) -> usize {
+    /// Numbers and ids of a record, at their longest.
+    const FIGURES: usize = 384;
+    let key = |used: Option<&KeyUse>| used.map_or(0, |used| used.key.as_str().len());
+    match event {
+        Event::Opened(opening) => {
+            let place = opening.account.place.as_ref();
+            let texts =
+                place.map_or(0, |(bank, number)| bank.as_str().len() + number.as_str().len());
+            FIGURES + texts + key(opening.key.as_ref())
+        }
+        Event::Booked(booked) => {
+            let transaction = &booked.transaction;
+            let memos: usize =
+                transaction.entries.iter().map(|entry| entry.memo.as_str().len()).sum();
+            let pairs = transaction.metadata.pairs().iter();
+            let pairs: usize = pairs.map(|(key, value)| key.len() + value.len() + 4).sum();
+            let texts = transaction.memo.as_str().len() + memos + pairs;
+            FIGURES + texts + key(booked.key.as_ref()) + 2 * LONGEST_BLOCK
+        }
+        Event::Refused(_) | Event::StatusChanged(_) => LONGEST,
+    }
+}
+
 /// Reads the record at the beginning of `bytes`, which stand at `position`.
 pub(super) fn read(bytes: &[u8], position: u64, facts: &impl Facts) -> Result<Record, BadRecord> {
     span(bytes)?;
@@ -198,6 +233,7 @@ pub(super) fn read(bytes: &[u8], position: u64, facts: &impl Facts) -> Result<Re
         Some(REFUSED) => take_refused(&mut take).map(Record::Event),
         Some(STATUS_CHANGED) => take_status(&mut take).map(Record::Event),
         Some(BLOCK_OF_ENTRIES) => take_block(&mut take, position).map(Record::Block),
+        Some(FILLER) => Some(Record::Filler),
         _ => None,
     };
     record.filter(|_| take.0.is_empty()).ok_or(BadRecord::Contents)

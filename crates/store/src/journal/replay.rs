@@ -179,6 +179,13 @@ impl Replay {
                     self.event(position, event).map_err(corrupt)?;
                 }
                 Record::Block(block) => self.block(position, block).map_err(corrupt)?,
+                Record::Filler => {
+                    let rest = body[at..].iter().skip(record::HEADER + 1);
+                    if rest.copied().any(|byte| byte != 0) {
+                        return Err(corrupt("something stands in a filler"));
+                    }
+                    return Ok(());
+                }
             }
             at += record::span(&body[at..]).map_err(|bad| corrupt(bad.as_str()))?;
         }

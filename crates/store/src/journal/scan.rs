@@ -54,6 +54,10 @@ impl<'a> Scan<'a> {
             let early = record::booked_at(bytes).is_some_and(|booked_at| booked_at < time);
             let found = if early { None } else { Some(record::read(bytes, self.position, facts)) };
             let found = found.transpose().map_err(bad)?;
+            if found == Some(Record::Filler) {
+                self.jump(self.log.next_segment(self.position));
+                continue;
+            }
             self.skip(span);
             if found.is_some() {
                 return Ok(found);

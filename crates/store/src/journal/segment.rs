@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::frame::{FIRST_EVENT, FRAME_ALIGN, FRAME_HEADER, Mark, VERSION, u32_at, u64_at};
+use super::frame::{
+    FIRST_EVENT, FRAME_ALIGN, FRAME_HEADER, Mark, VERSION, is_known, u32_at, u64_at,
+};
 use crate::StoreError;
 use crate::disk::{Disk, DiskFile};
 
@@ -157,7 +159,7 @@ impl SegmentHeader {
             return DecodedSegment::Nothing;
         }
         let version = u16::from_le_bytes([bytes[8], bytes[9]]);
-        if version != VERSION {
+        if !is_known(version) {
             return DecodedSegment::TooNew(version);
         }
         DecodedSegment::Header(Self {
@@ -292,10 +294,10 @@ mod tests {
     #[test]
     fn a_segment_of_a_later_version_is_told_from_a_damaged_one() {
         let mut bytes = HEADER.encode();
-        bytes[8] = 2;
+        bytes[8] = 3;
         let checksum = xxh3_64(&bytes[..CHECKSUM_AT]);
         bytes[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
-        assert_eq!(SegmentHeader::decode(&bytes), DecodedSegment::TooNew(2));
+        assert_eq!(SegmentHeader::decode(&bytes), DecodedSegment::TooNew(3));
     }
 
     #[test]

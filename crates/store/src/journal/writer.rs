@@ -20,6 +20,8 @@ use crate::disk::{Disk, DiskFile, Lock};
 
 /// So many buffers are kept: one being built, one handed over, one being written, one to spare.
 const BUFFERS: usize = 4;
+/// A larger buffer is not kept: few frames need one.
+const LARGEST_KEPT: usize = 8 << 20;
 
 /// A frame on its way.
 pub(super) struct Job {
@@ -71,7 +73,7 @@ impl Writer {
             }
             body.clear();
             let mut pool = self.pool.lock();
-            if body.capacity() > 0 && pool.len() < BUFFERS {
+            if (1..=LARGEST_KEPT).contains(&body.capacity()) && pool.len() < BUFFERS {
                 pool.push(body);
             }
             drop(pool);

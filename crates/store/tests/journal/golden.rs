@@ -1,28 +1,24 @@
-//! Whole ledgers as each version wrote them, kept in `tests/golden/ledger-v…`: every later version
-//! must read them.
+//! Whole ledgers as each version wrote them, kept in `tests/golden/ledger-v1` and so on: every
+//! later version must read them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tongjang_core::Request;
+use tongjang_core::{Command, Request};
 use tongjang_sim::ask::{Desk, Keys, random_ask};
 use tongjang_sim::crash::check_reader;
-use tongjang_sim::drive::serve;
+use tongjang_sim::drive::{serve, serve_together};
 use tongjang_sim::model::Model;
 use tongjang_sim::random::Random;
+use tongjang_store::journal::frame::VERSION;
 use tongjang_store::journal::log::{LogConfig, Spares};
 use tongjang_store::journal::verify::verify;
 use tongjang_store::journal::{Journal, JournalConfig, KeysConfig, Sealing};
-use tongjang_store::{Reader, Store};
+use tongjang_store::{Reader, Store, Together};
 
-/// In version 1 a snapshot had all keys.
-const WITHOUT_RUNS: &str = "ledger-v1";
-/// In this version it names runs of them.
-const NEWEST: &str = "ledger-v2";
-
-fn golden(version: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(version)
+fn golden(version: u16) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/ledger-v{version}"))
 }
 
 fn config(dir: &Path) -> JournalConfig {
@@ -50,6 +46,25 @@ fn asked() -> (Vec<Request>, Model) {
     (requests.collect(), model)
 }
 
+/// Version 2 has batches that are booked together, so large that one of them must begin a segment.
+fn together() -> (Vec<Vec<Request>>, Model) {
+    let (single, mut model) = asked();
+    let mut batches = Vec::new();
+    for nth in 0..12 {
+        let many = single.iter().filter(|request| request.command.accounts()[0].is_some());
+        let many: Vec<Request> = many
+            .filter(|request| matches!(request.command, Command::Deposit { .. }))
+            .map(|request| Request { key: None, ..request.clone() })
+            .filter(|request| matches!(model.clone().ask(request).outcome, Ok(_)))
+            .skip(nth)
+            .take(30)
+            .collect();
+        model.ask_together(&many);
+        batches.push(many);
+    }
+    (batches, model)
+}
+
 fn write(dir: &Path, requests: &[Request]) {
     let (early, late) = requests.split_at(500);
     for some in [early, late] {
@@ -59,6 +74,17 @@ fn write(dir: &Path, requests: &[Request]) {
         }
         journal.close().unwrap();
     }
+    let (mut journal, ..) = Journal::open(config(dir)).unwrap();
+    for batch in &together().0 {
+        let booked = serve_together(&mut journal, batch).unwrap();
+        assert!(matches!(booked, Together::All(_)), "{booked:?}");
+    }
+    journal.close().unwrap();
+    let segments = (0..).map(|n| dir.join(format!("journal/{n:08}.seg")));
+    let segments: Vec<u8> = segments.map_while(|path| fs::read(path).ok()).flatten().collect();
+    // A record of nine bytes, the last of which says that it is a filler.
+    let filler = |record: &[u8]| record[..4] == [9, 0, 0, 0] && record[8] == 17;
+    assert!(segments.windows(9).step_by(8).any(filler), "no segment was filled up");
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -80,50 +106,48 @@ fn runs(dir: &Path) -> usize {
 }
 
 #[test]
-fn a_ledger_that_version_1_wrote_is_read_and_led_on() {
-    assert_eq!(runs(&golden(WITHOUT_RUNS)), 0);
-    read_and_led_on(WITHOUT_RUNS);
-}
-
-#[test]
-fn a_ledger_that_this_version_wrote_is_read_and_led_on() {
+fn a_ledger_that_any_version_wrote_is_read_and_led_on() {
+    let (requests, model) = asked();
     if std::env::var_os("TONGJANG_WRITE_GOLDEN").is_some() {
         // Only before a release: what a released version wrote is never written again.
-        let (requests, _) = asked();
-        let _ = fs::remove_dir_all(golden(NEWEST));
-        write(&golden(NEWEST), &requests);
-        fs::remove_file(golden(NEWEST).join("journal/LOCK")).unwrap();
+        let _ = fs::remove_dir_all(golden(VERSION));
+        write(&golden(VERSION), &requests);
+        fs::remove_file(golden(VERSION).join("journal/LOCK")).unwrap();
     }
-    assert!(runs(&golden(NEWEST)) > 2);
-    read_and_led_on(NEWEST);
+    // Version 1 had all keys in its snapshots.
+    assert_eq!(runs(&golden(1)), 0);
+    assert!(runs(&golden(VERSION)) > 2);
+    for version in 1..=VERSION {
+        let model = if version == 1 { model.clone() } else { together().1 };
+        for with_snapshots in [true, false] {
+            read(&golden(version), with_snapshots, &requests, &model);
+        }
+    }
 }
 
-fn read_and_led_on(version: &str) {
-    let (requests, model) = asked();
-    for with_snapshots in [true, false] {
-        let dir = TempDir::new().unwrap();
-        copy(&golden(version), dir.path());
-        if !with_snapshots {
-            for file in fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()) {
-                if file.is_file() {
-                    fs::remove_file(file).unwrap();
-                }
+fn read(golden: &Path, with_snapshots: bool, requests: &[Request], model: &Model) {
+    let dir = TempDir::new().unwrap();
+    copy(golden, dir.path());
+    if !with_snapshots {
+        for file in fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()) {
+            if file.is_file() {
+                fs::remove_file(file).unwrap();
             }
         }
-        let verified = verify(&config(dir.path()), |_| ()).unwrap();
-        assert_eq!(verified.summary, model.add_up());
-        let (mut journal, reader, opening) = Journal::open(config(dir.path())).unwrap();
-        assert_eq!(opening.snapshot.is_some(), with_snapshots);
-        assert!(opening.unusable.is_empty() && opening.recovered.torn.is_none());
-        check_reader(&reader, &model);
-        // Its keys are known: what is asked again is replayed, and what is new is booked.
-        let mut answers = Vec::new();
-        serve(&mut journal, &requests, &mut answers).unwrap();
-        let kept = requests.iter().zip(&answers).filter(|(request, _)| request.key.is_some());
-        assert!(kept.filter(|(_, answer)| answer.replayed).count() > 20);
-        journal.close().unwrap();
-        assert!(runs(dir.path()) > 0, "its keys were sealed");
-        verify(&config(dir.path()), |_| ()).unwrap();
-        assert!(reader.ready().is_ok());
     }
+    let verified = verify(&config(dir.path()), |_| ()).unwrap();
+    assert_eq!(verified.summary, model.add_up());
+    let (mut journal, reader, opening) = Journal::open(config(dir.path())).unwrap();
+    assert_eq!(opening.snapshot.is_some(), with_snapshots);
+    assert!(opening.unusable.is_empty() && opening.recovered.torn.is_none());
+    check_reader(&reader, model);
+    // Its keys are known: what is asked again is replayed, and what is new is booked.
+    let mut answers = Vec::new();
+    serve(&mut journal, requests, &mut answers).unwrap();
+    let kept = requests.iter().zip(&answers).filter(|(request, _)| request.key.is_some());
+    assert!(kept.filter(|(_, answer)| answer.replayed).count() > 20);
+    journal.close().unwrap();
+    assert!(runs(dir.path()) > 0, "its keys were sealed");
+    verify(&config(dir.path()), |_| ()).unwrap();
+    assert!(reader.ready().is_ok());
 }

@@ -102,6 +102,48 @@ fn every_kind_of_event_is_read_back() {
     }
 }
 
+#[test]
+fn no_record_is_longer_than_what_is_kept_free_for_it() {
+    let (table, events) = events();
+    for event in events {
+        let blocks = if matches!(event, Event::Booked(_)) { 2 * LONGEST_BLOCK } else { 0 };
+        assert!(written(&table, &event).len() + blocks <= at_most(&event), "{event:?}");
+        let Event::Booked(mut booked) = event else { continue };
+        let pairs = (0..16).map(|n| (format!("{n:02}").into(), "v".repeat(62).into()));
+        let transaction = &mut booked.transaction;
+        transaction.id = TransactionId::from_bits(u128::MAX);
+        transaction.amount = Amount::MAX;
+        transaction.memo = Memo::new(&"가".repeat(140)).unwrap();
+        transaction.metadata = Metadata::new(pairs.collect()).unwrap();
+        for entry in &mut transaction.entries {
+            entry.number = EntryNumber::new(u64::MAX).unwrap();
+            entry.balance = Balance::new(i128::MIN);
+            entry.credit_count = u64::MAX;
+            entry.credit_total = Balance::MAX;
+            entry.memo = Memo::new(&"나".repeat(140)).unwrap();
+        }
+        booked.key = Some(KeyUse {
+            scope: UserId::from_bits(u128::MAX),
+            key: IdempotencyKey::new(&"k".repeat(255)).unwrap(),
+            fingerprint: Fingerprint::from_bytes([255; 16]),
+        });
+        let event = Event::Booked(booked);
+        // The slots of a ledger may take eight bytes more than those of this table.
+        let most = written(&table, &event).len() + 8 + blocks;
+        assert!(most <= at_most(&event), "{most} > {}", at_most(&event));
+    }
+}
+
+#[test]
+fn a_filler_is_read_as_one() {
+    let mut body = Vec::new();
+    put_filler(&mut body, 4096);
+    assert_eq!(body.len(), 4096);
+    assert_eq!(read(&body, 4096, &Table::default()), Ok(Record::Filler));
+    let more = record(&[FILLER, 1]);
+    assert_eq!(read(&more, 4096, &Table::default()), Err(BadRecord::Contents));
+}
+
 proptest! {
     #[test]
     fn bytes_that_are_no_record_are_refused(
@@ -115,7 +157,7 @@ proptest! {
 
     #[test]
     fn contents_that_make_no_sense_never_panic(
-        tag in prop::sample::select(&[1u8, 2, 3, 4, 16][..]),
+        tag in prop::sample::select(&[1u8, 2, 3, 4, 16, 17][..]),
         rest in vec(any::<u8>(), 0..300),
         position in any::<u64>(),
     ) {

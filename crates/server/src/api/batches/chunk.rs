@@ -1,0 +1,302 @@
+//! A chunk of a batch: lines that go to the teller as one bundle, and what became of each.
+
+use std::collections::HashSet;
+
+use tongjang_core::{AccountId, Command, Fingerprint, IdempotencyKey, Request, Timestamp, UserId};
+use tongjang_store::Reader as _;
+
+use super::command::{self, Movement, Opening, Order, To, Transfer, What};
+use super::fast;
+use super::lines::{LONGEST_LINE, Line};
+use crate::api::opening::made_up;
+use crate::api::transfers::unknown;
+use crate::app::AppState;
+use crate::auth::Caller;
+use crate::config::Deposits;
+use crate::problem::{Code, Problem, Text};
+
+/// So many users are remembered to exist.
+const KNOWN_USERS: usize = 10_000;
+
+/// A line as far as it has come.
+pub(super) enum Fate {
+    /// It was asked of the teller.
+    Asked(Op, AccountId),
+    /// There is nothing in it, so nothing is answered.
+    Empty,
+    /// It was refused before.
+    Refused(Problem),
+}
+
+/// What an account that the rules do not find is called in the line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Op {
+    Open,
+    Movement,
+    Transfer,
+}
+
+/// An account to be opened, and what is to be seen to before and after it.
+pub(super) struct Asked {
+    /// Its place among the requests.
+    pub(super) index: usize,
+    pub(super) owner: UserId,
+    pub(super) nonce: u64,
+    /// Its label.
+    pub(super) name: Option<String>,
+    /// The request, if its number was made up, and another one is made where that is taken.
+    pub(super) request: Option<Request>,
+}
+
+/// Lines that go to the teller as one bundle.
+#[derive(Default)]
+pub(super) struct Chunk {
+    pub(super) fates: Vec<Fate>,
+    pub(super) requests: Vec<Request>,
+    pub(super) opens: Vec<Asked>,
+    /// How many bytes the lines have.
+    pub(super) bytes: usize,
+}
+
+impl Chunk {
+    /// How many lines are in it.
+    pub(super) fn lines(&self) -> usize {
+        self.fates.len()
+    }
+
+    /// Takes a line in as refused.
+    pub(super) fn refuse(&mut self, problem: Problem) {
+        self.fates.push(Fate::Refused(problem));
+    }
+
+    /// Refuses all that has not been asked yet.
+    pub(super) fn refuse_all(&mut self, problem: &Problem) {
+        for fate in &mut self.fates {
+            if let Fate::Asked(..) = fate {
+                *fate = Fate::Refused(problem.clone());
+            }
+        }
+        self.requests.clear();
+        self.opens.clear();
+    }
+
+    /// Settles what is not deterministic: one time for all, and 64 random bits for each.
+    pub(super) fn stamp(&mut self, app: &AppState) {
+        let (at, nonces) = (app.clock.now(), app.random.nonces(self.requests.len()));
+        for (request, nonce) in self.requests.iter_mut().zip(nonces) {
+            (request.at, request.nonce) = (at, nonce);
+        }
+        for asked in &mut self.opens {
+            let request = &self.requests[asked.index];
+            asked.nonce = request.nonce;
+            let made = matches!(request.command, Command::Open { number_made: true, .. });
+            asked.request = made.then(|| request.clone());
+        }
+    }
+}
+
+/// Why an order cannot be taken in yet.
+pub(super) enum Held {
+    /// It is to be asked whether there is this user.
+    Owner(UserId),
+    /// It pays to a number that no account has, but one may be opened by a line before it.
+    Place,
+}
+
+/// Turns lines into requests, for one caller.
+pub(super) struct Clerk {
+    pub(super) app: AppState,
+    pub(super) caller: Caller,
+    /// Who pays and opens.
+    own: tongjang_core::Caller,
+    /// Who deposits and withdraws, if the caller may.
+    movements: Option<tongjang_core::Caller>,
+    users: HashSet<UserId>,
+}
+
+impl Clerk {
+    /// The clerk who serves `caller`.
+    pub(super) fn new(app: AppState, caller: Caller) -> Self {
+        let user = caller.user;
+        let own = tongjang_core::Caller { user, any_account: caller.operates() };
+        let movements = match app.config.deposits {
+            Deposits::Owner => Some(own),
+            Deposits::Operator => {
+                caller.is_operator().then(|| tongjang_core::Caller::operator(user))
+            }
+        };
+        Self { app, caller, own, movements, users: HashSet::new() }
+    }
+
+    /// Takes a line into `chunk`; an order that must wait is given back.
+    pub(super) fn take(&self, line: Line<'_>, chunk: &mut Chunk) -> Result<(), (Held, Order)> {
+        let Line::Whole(line) = line else {
+            chunk.refuse(too_long());
+            return Ok(());
+        };
+        chunk.bytes += line.len();
+        match fast::read(line) {
+            Some(order) => self.plan(order, false, chunk),
+            None if line.trim_ascii().is_empty() => {
+                chunk.fates.push(Fate::Empty);
+                Ok(())
+            }
+            None => match command::read(line) {
+                Ok(order) => self.plan(order, false, chunk),
+                Err(problem) => {
+                    chunk.refuse(problem);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// Takes an order into `chunk`. It is `settled` if nothing of the same batch is under way that
+    /// it could depend on.
+    pub(super) fn plan(
+        &self,
+        order: Order,
+        settled: bool,
+        chunk: &mut Chunk,
+    ) -> Result<(), (Held, Order)> {
+        let Order { what, key } = order;
+        match what {
+            What::Transfer(transfer) => self.transfer(transfer, key, settled, chunk),
+            What::Deposit(Movement { account, amount, memo, metadata }) => {
+                let command = Command::Deposit { account, amount, memo, metadata };
+                self.movement(account, command, key, chunk);
+                Ok(())
+            }
+            What::Withdrawal(Movement { account, amount, memo, metadata }) => {
+                let command = Command::Withdraw { account, amount, memo, metadata };
+                self.movement(account, command, key, chunk);
+                Ok(())
+            }
+            What::Open(opening) => self.open(opening, key, chunk),
+        }
+    }
+
+    fn movement(
+        &self,
+        account: AccountId,
+        command: Command,
+        key: Option<IdempotencyKey>,
+        chunk: &mut Chunk,
+    ) {
+        match self.movements {
+            Some(caller) => ask(chunk, caller, Op::Movement, account, command, key),
+            None => chunk.refuse(Problem::new(Code::NotPermitted)),
+        }
+    }
+
+    fn transfer(
+        &self,
+        transfer: Transfer,
+        key: Option<IdempotencyKey>,
+        settled: bool,
+        chunk: &mut Chunk,
+    ) -> Result<(), (Held, Order)> {
+        let to = match &transfer.to {
+            To::Id(to) => *to,
+            To::Nowhere | To::Place(..) => match self.find(&transfer) {
+                Ok(Some(to)) => to,
+                Ok(None) if !settled && matches!(transfer.to, To::Place(..)) => {
+                    return Err((Held::Place, Order { what: What::Transfer(transfer), key }));
+                }
+                Ok(None) => {
+                    chunk.refuse(unknown("/to_account"));
+                    return Ok(());
+                }
+                Err(problem) => {
+                    chunk.refuse(problem);
+                    return Ok(());
+                }
+            },
+        };
+        let Transfer { from, amount, memo, to_memo, metadata, .. } = transfer;
+        let command = Command::Transfer { from, to, amount, memo, to_memo, metadata };
+        ask(chunk, self.own, Op::Transfer, from, command, key);
+        Ok(())
+    }
+
+    /// The account that a transfer to a number goes to. Whose the paying account is comes first,
+    /// as nothing is told to who does not own it.
+    fn find(&self, transfer: &Transfer) -> Result<Option<AccountId>, Problem> {
+        let reader = self.app.ledger.reader();
+        let from = reader.account(transfer.from)?.ok_or_else(|| unknown("/from_account"))?;
+        let allowed = from.owner() == self.own.user || self.own.any_account;
+        if !allowed || from.opened().is_settlement() {
+            return Err(Problem::new(Code::NotAccountOwner));
+        }
+        match &transfer.to {
+            To::Place(bank, number) => Ok(reader.account_by_number(bank, number)?),
+            To::Id(to) => Ok(Some(*to)),
+            To::Nowhere => Ok(None),
+        }
+    }
+
+    fn open(
+        &self,
+        opening: Opening,
+        key: Option<IdempotencyKey>,
+        chunk: &mut Chunk,
+    ) -> Result<(), (Held, Order)> {
+        let owner = opening.owner.unwrap_or(self.caller.user);
+        if owner != self.caller.user {
+            if !self.own.any_account {
+                chunk.refuse(Problem::new(Code::NotPermitted).detail(Text::fixed(
+                    "Only an operator may open an account for somebody else.",
+                    "다른 사람의 계좌는 운영자만 개설할 수 있습니다.",
+                )));
+                return Ok(());
+            }
+            if !self.users.contains(&owner) {
+                return Err((Held::Owner(owner), Order { what: What::Open(opening), key }));
+            }
+        }
+        let Opening { currency, bank, number, name, .. } = opening;
+        let number_made = number.is_none();
+        let number = number.unwrap_or_else(|| made_up(self.app.random.nonce()));
+        let command = Command::Open { owner, currency, bank, number, number_made };
+        let index = chunk.requests.len();
+        chunk.opens.push(Asked { index, owner, nonce: 0, name, request: None });
+        let nobody = AccountId::from_bits(0);
+        ask(chunk, self.own, Op::Open, nobody, command, key);
+        Ok(())
+    }
+
+    /// Asks whether there is the user, and remembers that he is. Says so.
+    pub(super) async fn knows(&mut self, user: UserId) -> Result<bool, Problem> {
+        let known = self.app.directory.user(user).await?.is_some();
+        if known {
+            if self.users.len() >= KNOWN_USERS {
+                self.users.clear();
+            }
+            self.users.insert(user);
+        }
+        Ok(known)
+    }
+}
+
+fn ask(
+    chunk: &mut Chunk,
+    caller: tongjang_core::Caller,
+    op: Op,
+    account: AccountId,
+    command: Command,
+    key: Option<IdempotencyKey>,
+) {
+    let key = key.map(|key| (key, Fingerprint::of(&command)));
+    // The time and the random bits are stamped on all of the chunk at once.
+    let (at, nonce, expected_version) = (Timestamp::EPOCH, 0, None);
+    chunk.fates.push(Fate::Asked(op, account));
+    chunk.requests.push(Request { caller, at, nonce, key, expected_version, command });
+}
+
+fn too_long() -> Problem {
+    let most = LONGEST_LINE / 1024;
+    Problem::new(Code::BodyTooLarge).detail(Text::new(
+        format!("A line has at most {most} KiB."),
+        format!("한 줄은 최대 {most} KiB입니다."),
+    ))
+}

@@ -1,0 +1,291 @@
+//! Outcomes: what became of each line of a chunk, written straight into the answer's bytes.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+
+use serde::Serialize;
+use tongjang_core::{Account, AccountId, Command, Event, Rejection, Request, TransactionId};
+use tongjang_store::{Answer, StoreError};
+
+use super::chunk::{Asked, Chunk, Clerk, Fate, Op};
+use crate::api::booking::{counterparties, parties, viewer};
+use crate::api::opening::{ATTEMPTS, made_up};
+use crate::api::transfers::unknown;
+use crate::api::view::{AccountView, Parties, TransactionView};
+use crate::app::App;
+use crate::problem::{Code, Language, Member, Problem};
+
+/// How outcomes are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Manner {
+    pub(super) language: Language,
+    /// Whether each outcome has the whole transaction or account.
+    pub(super) full: bool,
+    /// What stands after each outcome.
+    pub(super) end: u8,
+}
+
+/// The answers of the teller to a chunk, in the order of its requests.
+pub(super) type Answers = Vec<Result<Answer, StoreError>>;
+
+/// What is told instead of the teller's answer, by its place among the requests.
+type Instead = HashMap<usize, Problem>;
+
+impl Clerk {
+    /// Writes the labels of accounts that are to be opened. They come first, so that an account
+    /// that was answered has its name.
+    pub(super) async fn label(&self, opens: &[Asked]) -> Result<(), Problem> {
+        let labels = opens.iter().filter(|asked| asked.name.is_some());
+        let labels = labels.map(|asked| (asked.owner, asked.nonce, asked.name.clone()));
+        self.app.directory.set_labels(labels.collect()).await
+    }
+
+    /// Takes the labels back of accounts that were not opened.
+    pub(super) async fn unlabel(&self, opens: &[Asked]) -> Result<(), Problem> {
+        let labels = opens.iter().filter(|asked| asked.name.is_some());
+        let labels = labels.map(|asked| (asked.owner, asked.nonce, None));
+        self.app.directory.set_labels(labels.collect()).await
+    }
+
+    /// Writes the outcomes of `chunk`, whose first line has the number `line`.
+    pub(super) async fn write(
+        &self,
+        chunk: &Chunk,
+        line: u64,
+        mut answers: Answers,
+        manner: Manner,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Problem> {
+        let instead = match chunk.opens.is_empty() {
+            true => Instead::new(),
+            false => self.settle(&chunk.opens, &mut answers).await?,
+        };
+        let details = match manner.full {
+            true => Some(Details::of(&self.app, &answers).await?),
+            false => None,
+        };
+        out.reserve(chunk.fates.len() * 80);
+        let mut answers = answers.into_iter().enumerate();
+        for (number, fate) in (line..).zip(&chunk.fates) {
+            let (op, account) = match fate {
+                Fate::Empty => continue,
+                Fate::Refused(problem) => {
+                    put_problem(out, number, problem, problem.is_replayed(), manner);
+                    continue;
+                }
+                Fate::Asked(op, account) => (*op, *account),
+            };
+            let (index, answer) = answers.next().expect("an answer to each request");
+            if let Some(problem) = instead.get(&index) {
+                put_problem(out, number, problem, false, manner);
+                continue;
+            }
+            match answer {
+                Ok(Answer { outcome: Ok(event), replayed }) => match &details {
+                    None => put_id(out, number, &event, replayed, manner.end),
+                    Some(details) => {
+                        let name = chunk.opens.binary_search_by_key(&index, |asked| asked.index);
+                        let name = name.ok().and_then(|at| chunk.opens[at].name.as_deref());
+                        put_id(out, number, &event, replayed, manner.end);
+                        details.put(out, &event, name, self, manner.end)?;
+                    }
+                },
+                Ok(Answer { outcome: Err(rejection), replayed }) => {
+                    let problem = problem_of(rejection, op, account);
+                    put_problem(out, number, &problem, replayed, manner);
+                }
+                Err(error) => put_problem(out, number, &Problem::from(error), false, manner),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to the accounts that were to be opened: other numbers where one that was made up was
+    /// taken, the labels of those that were not opened, and whether a key stood for another label.
+    async fn settle(&self, opens: &[Asked], answers: &mut Answers) -> Result<Instead, Problem> {
+        let (mut gone, mut instead) = (Vec::new(), Instead::new());
+        for asked in opens {
+            if let Some(request) = &asked.request
+                && is_taken(&answers[asked.index])
+            {
+                answers[asked.index] = Ok(self.open_elsewhere(request.clone()).await?);
+            }
+            let opened = match &answers[asked.index] {
+                Ok(Answer { outcome: Ok(Event::Opened(opening)), replayed }) => {
+                    Some((opening.account.id, *replayed))
+                }
+                Ok(_) => None,
+                // The account may be there.
+                Err(_) => continue,
+            };
+            if asked.name.is_some() && !matches!(opened, Some((_, false))) {
+                gone.push((asked.owner, asked.nonce, None));
+            }
+            if let Some((account, true)) = opened
+                && self.app.directory.label(asked.owner, account).await? != asked.name
+            {
+                instead.insert(asked.index, other_name());
+            }
+        }
+        self.app.directory.set_labels(gone).await?;
+        Ok(instead)
+    }
+
+    async fn open_elsewhere(&self, mut request: Request) -> Result<Answer, Problem> {
+        for _ in 0..ATTEMPTS {
+            renumber(&self.app, &mut request);
+            let answer = self.app.ledger.perform(request.clone()).await?;
+            if answer.outcome != Err(Rejection::AccountNumberTaken) {
+                return Ok(answer);
+            }
+        }
+        Ok(Answer { outcome: Err(Rejection::AccountNumberTaken), replayed: false })
+    }
+}
+
+/// Makes another number up.
+pub(super) fn renumber(app: &App, request: &mut Request) {
+    if let Command::Open { number, .. } = &mut request.command {
+        *number = made_up(app.random.nonce());
+    }
+}
+
+fn is_taken(answer: &Result<Answer, StoreError>) -> bool {
+    matches!(answer, Ok(Answer { outcome: Err(Rejection::AccountNumberTaken), .. }))
+}
+
+fn other_name() -> Problem {
+    Problem::new(Code::IdempotencyKeyReused).member("fields", Member::Names(vec!["name"]))
+}
+
+/// The problem of a refusal, as the single calls tell it: an account that there is not is named
+/// by its place in the line.
+pub(super) fn problem_of(rejection: Rejection, op: Op, first: AccountId) -> Problem {
+    match rejection {
+        Rejection::AccountNotFound { account } => unknown(match op {
+            Op::Transfer if account == first => "/from_account",
+            Op::Transfer => "/to_account",
+            Op::Movement | Op::Open => "/account",
+        }),
+        other => Problem::from(other),
+    }
+}
+
+/// What whole transactions tell of those on their other side.
+struct Details(Parties);
+
+impl Details {
+    async fn of(app: &App, answers: &Answers) -> Result<Self, Problem> {
+        let booked = answers.iter().flatten().filter_map(|answer| match &answer.outcome {
+            Ok(Event::Booked(booked)) => Some(&booked.transaction),
+            _ => None,
+        });
+        let entries = booked.flat_map(|transaction| &transaction.entries);
+        Ok(Self(parties(app, counterparties(entries)).await?))
+    }
+
+    /// Adds the whole of `event` to the outcome that was written last.
+    fn put(
+        &self,
+        out: &mut Vec<u8>,
+        event: &Event,
+        name: Option<&str>,
+        clerk: &Clerk,
+        end: u8,
+    ) -> Result<(), Problem> {
+        // Its brace and its end come after the body.
+        out.truncate(out.len() - 2);
+        out.extend_from_slice(b",\"body\":");
+        match event {
+            Event::Booked(booked) => {
+                let viewer = viewer(&clerk.app, &clerk.caller, &booked.transaction)?;
+                put_json(out, &TransactionView::new(&booked.transaction, &viewer, &self.0));
+            }
+            Event::Opened(opening) => {
+                let account = Account::open(opening.account.clone());
+                put_json(out, &AccountView::new(&account, name));
+            }
+            Event::StatusChanged(_) | Event::Refused(_) => {
+                unreachable!("no line asks for {event:?}")
+            }
+        }
+        out.extend_from_slice(&[b'}', end]);
+        Ok(())
+    }
+}
+
+fn put_id(out: &mut Vec<u8>, line: u64, event: &Event, replayed: bool, end: u8) {
+    put_line(out, line);
+    out.extend_from_slice(b",\"status\":201,\"id\":\"");
+    match event {
+        Event::Booked(booked) => {
+            out.extend_from_slice(TransactionId::PREFIX.as_bytes());
+            out.extend_from_slice(&booked.transaction.id.letters());
+        }
+        Event::Opened(opening) => {
+            out.extend_from_slice(AccountId::PREFIX.as_bytes());
+            out.extend_from_slice(&opening.account.id.letters());
+        }
+        Event::StatusChanged(_) | Event::Refused(_) => unreachable!("no line asks for {event:?}"),
+    }
+    out.push(b'"');
+    put_end(out, replayed, end);
+}
+
+pub(super) fn put_problem(
+    out: &mut Vec<u8>,
+    line: u64,
+    problem: &Problem,
+    replayed: bool,
+    manner: Manner,
+) {
+    put_line(out, line);
+    out.extend_from_slice(b",\"status\":");
+    put_number(out, problem.code().status().as_u16().into());
+    out.extend_from_slice(b",\"problem\":");
+    put_json(out, &problem.in_language(manner.language));
+    put_end(out, replayed, manner.end);
+}
+
+fn put_line(out: &mut Vec<u8>, line: u64) {
+    out.extend_from_slice(b"{\"line\":");
+    put_number(out, line);
+}
+
+fn put_end(out: &mut Vec<u8>, replayed: bool, end: u8) {
+    if replayed {
+        out.extend_from_slice(b",\"replayed\":true");
+    }
+    out.extend_from_slice(&[b'}', end]);
+}
+
+fn put_number(out: &mut Vec<u8>, number: u64) {
+    let (mut digits, mut rest, mut begin) = ([0; 20], number, 20);
+    loop {
+        begin -= 1;
+        digits[begin] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[begin..]);
+}
+
+fn put_json(out: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(out.by_ref(), value).expect("texts and numbers can be written as JSON");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_digits() {
+        for number in [0, 7, 10, 99, 100, 12_345, u64::MAX] {
+            let mut out = Vec::new();
+            put_number(&mut out, number);
+            assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
+        }
+    }
+}

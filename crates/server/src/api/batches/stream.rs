@@ -1,0 +1,295 @@
+//! A batch without an end: lines come in and outcomes go out at once.
+//!
+//! Lines are read into a chunk; a chunk that is full goes to the teller, and so does one that is
+//! not if the caller pauses and nothing of his is under way. A few chunks at most are under way,
+//! and while their outcomes wait to be taken nothing more is read, so a caller who reads slowly
+//! slows himself and nobody else.
+
+use std::collections::VecDeque;
+use std::io;
+
+use axum::body::{Body, Bytes};
+use http_body_util::BodyExt;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::chunk::{Chunk, Clerk, Held};
+use super::command::{Order, nobody};
+use super::lines::Lines;
+use super::outcome::{Answers, Manner, put_problem};
+use crate::problem::{Code, Problem};
+
+/// How many chunks of a stream may be under way.
+const CHUNKS: usize = 4;
+/// The most lines of a chunk.
+const LINES: usize = 8_192;
+/// The most lines of a chunk whose outcomes have whole transactions.
+const FULL_LINES: usize = 1_024;
+/// A chunk of so many bytes has no more lines.
+const BYTES: usize = 1 << 20;
+
+/// Where outcomes go; an error breaks the answer off, so that nobody takes it for complete.
+pub(super) type Out = mpsc::Sender<io::Result<Bytes>>;
+
+/// A stream of commands and of their outcomes.
+pub(super) struct Stream {
+    clerk: Clerk,
+    manner: Manner,
+    out: Out,
+    /// The caller's body; none after its end.
+    body: Option<Body>,
+    lines: Lines,
+    /// The piece of the body that is being read, and how far.
+    piece: Bytes,
+    at: usize,
+    chunk: Chunk,
+    /// An order that waits until nothing is under way.
+    held: Option<Order>,
+    under_way: VecDeque<UnderWay>,
+    /// The number of the first line of `chunk`.
+    line: u64,
+    /// Why nothing more is read, though the body goes on.
+    ended: Option<Problem>,
+}
+
+/// A chunk that was handed over, and the number of its first line.
+struct UnderWay {
+    chunk: Chunk,
+    line: u64,
+    answers: oneshot::Receiver<Answers>,
+}
+
+/// The caller is gone, or cannot be answered. What was handed over is booked all the same.
+struct Gone;
+
+impl Stream {
+    /// The stream of `body`, whose outcomes go to `out`.
+    pub(super) fn new(clerk: Clerk, body: Body, manner: Manner, out: Out) -> Self {
+        Self {
+            clerk,
+            manner,
+            out,
+            body: Some(body),
+            lines: Lines::default(),
+            piece: Bytes::new(),
+            at: 0,
+            chunk: Chunk::default(),
+            held: None,
+            under_way: VecDeque::new(),
+            line: 1,
+            ended: None,
+        }
+    }
+
+    /// Reads and answers until the body is over and all of it is answered.
+    pub(super) async fn run(mut self) {
+        // A caller who is gone needs no last word.
+        let _ = self.flow().await;
+    }
+
+    async fn flow(&mut self) -> Result<(), Gone> {
+        let mut stopping = self.clerk.app.stopping.clone();
+        loop {
+            self.read_lines().await;
+            let may = self.under_way.len() < CHUNKS;
+            let over = self.body.is_none() || self.held.is_some();
+            if self.chunk.lines() > 0 && may && (over || self.is_full()) {
+                self.hand_over().await;
+                continue;
+            }
+            if self.chunk.lines() == 0 && self.under_way.is_empty() {
+                if let Some(order) = self.held.take() {
+                    self.plan(order, true).await;
+                    continue;
+                }
+                if self.body.is_none() {
+                    return self.last_word().await;
+                }
+            }
+            let reads = !over && !self.is_full();
+            let pauses = self.under_way.is_empty() && self.chunk.lines() > 0;
+            tokio::select! {
+                biased;
+                () = self.out.closed() => return Err(Gone),
+                () = stopped(&mut stopping), if self.body.is_some() => {
+                    self.end(Problem::new(Code::ShuttingDown));
+                }
+                answers = first(&mut self.under_way), if !self.under_way.is_empty() => {
+                    self.answer(answers).await?;
+                }
+                piece = next_piece(&mut self.body), if reads => self.take(piece),
+                () = std::future::ready(()), if pauses => self.hand_over().await,
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let most = if self.manner.full { FULL_LINES } else { LINES };
+        self.chunk.lines() >= most || self.chunk.bytes >= BYTES
+    }
+
+    /// Reads no more.
+    fn end(&mut self, why: Problem) {
+        if self.body.is_some() || self.held.is_some() || self.at < self.piece.len() {
+            self.ended.get_or_insert(why);
+        }
+        self.body = None;
+        self.held = None;
+        self.piece = Bytes::new();
+        self.at = 0;
+        self.lines = Lines::default();
+    }
+
+    fn take(&mut self, piece: Option<Result<Bytes, axum::Error>>) {
+        match piece {
+            Some(Ok(piece)) => (self.piece, self.at) = (piece, 0),
+            // What was whole of a body that broke off is booked; its last line is not.
+            Some(Err(_)) => {
+                self.body = None;
+                self.lines = Lines::default();
+            }
+            None => {
+                self.body = None;
+                let taken = self.lines.last().map(|line| self.clerk.take(line, &mut self.chunk));
+                if let Some(Err((_, order))) = taken {
+                    self.held = Some(order);
+                }
+            }
+        }
+    }
+
+    /// Takes in the lines of the piece at hand, until the chunk is full or one of them must wait.
+    async fn read_lines(&mut self) {
+        while self.held.is_none() && !self.is_full() {
+            let Some(line) = self.lines.next(&self.piece, &mut self.at) else { break };
+            if let Err((held, order)) = self.clerk.take(line, &mut self.chunk) {
+                self.hold(held, order).await;
+            }
+        }
+    }
+
+    async fn plan(&mut self, order: Order, settled: bool) {
+        if let Err((held, order)) = self.clerk.plan(order, settled, &mut self.chunk) {
+            self.hold(held, order).await;
+        }
+    }
+
+    async fn hold(&mut self, held: Held, order: Order) {
+        match held {
+            Held::Place => self.held = Some(order),
+            Held::Owner(user) => match self.clerk.knows(user).await {
+                Ok(true) => {
+                    // It is remembered for this order at the least, and an opening pays to nobody.
+                    if self.clerk.plan(order, true, &mut self.chunk).is_err() {
+                        self.chunk.refuse(nobody());
+                    }
+                }
+                Ok(false) => self.chunk.refuse(nobody()),
+                Err(problem) => self.chunk.refuse(problem),
+            },
+        }
+    }
+
+    /// Gives the chunk to the teller, as soon as he has room for it.
+    async fn hand_over(&mut self) {
+        let mut chunk = std::mem::take(&mut self.chunk);
+        let line = self.line;
+        self.line += chunk.lines() as u64;
+        let answers = match submit(&self.clerk, &mut chunk).await {
+            Ok(answers) => answers,
+            Err(problem) => {
+                chunk.refuse_all(&problem);
+                if matches!(problem.code(), Code::ShuttingDown | Code::StoreUnavailable) {
+                    self.end(problem);
+                }
+                submit(&self.clerk, &mut chunk).await.expect("nothing is left to be asked")
+            }
+        };
+        self.under_way.push_back(UnderWay { chunk, line, answers });
+    }
+
+    /// Writes the outcomes of the first chunk under way.
+    async fn answer(&mut self, answers: Option<Answers>) -> Result<(), Gone> {
+        let UnderWay { mut chunk, line, .. } = self.under_way.pop_front().expect("it was awaited");
+        let answers = answers.unwrap_or_else(|| {
+            // The teller is gone; what became of these lines is found by their keys.
+            let problem = Problem::new(Code::StoreUnavailable);
+            chunk.refuse_all(&problem);
+            self.end(problem);
+            Vec::new()
+        });
+        if answers.iter().any(Result::is_err) && self.clerk.app.ledger.ready().is_err() {
+            self.end(Problem::new(Code::StoreUnavailable));
+        }
+        let mut bytes = Vec::new();
+        if let Err(problem) = self.clerk.write(&chunk, line, answers, self.manner, &mut bytes).await
+        {
+            let broken = io::Error::other(problem.code().as_str());
+            // Its outcomes cannot be told now, though it is booked.
+            let _ = self.out.send(Err(broken)).await;
+            return Err(Gone);
+        }
+        match bytes.is_empty() {
+            true => Ok(()),
+            false => self.out.send(Ok(bytes.into())).await.map_err(|_| Gone),
+        }
+    }
+
+    /// If not all was read, says so for the first line that was not.
+    async fn last_word(&mut self) -> Result<(), Gone> {
+        let Some(problem) = self.ended.take() else { return Ok(()) };
+        let mut bytes = Vec::new();
+        put_problem(&mut bytes, self.line, &problem, false, self.manner);
+        self.out.send(Ok(bytes.into())).await.map_err(|_| Gone)
+    }
+}
+
+/// Labels what is to be opened and gives the requests of `chunk` to the teller.
+async fn submit(clerk: &Clerk, chunk: &mut Chunk) -> Result<oneshot::Receiver<Answers>, Problem> {
+    let app = &clerk.app;
+    if chunk.requests.is_empty() {
+        let (none, answers) = oneshot::channel();
+        // The receiver is on the line above.
+        let _ = none.send(Vec::new());
+        return Ok(answers);
+    }
+    // Stamped once there is room, so that a time is not from before a long wait.
+    let place = app.ledger.place_for(chunk.requests.len()).await;
+    chunk.stamp(app);
+    clerk.label(&chunk.opens).await?;
+    match app.ledger.hand_in(std::mem::take(&mut chunk.requests), place) {
+        Ok(answers) => Ok(answers),
+        Err(problem) => {
+            clerk.unlabel(&chunk.opens).await?;
+            Err(problem)
+        }
+    }
+}
+
+/// Waits until the server stops.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // If its sender is gone, it has stopped.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// The answers to the first chunk under way; `None` if the teller is gone.
+async fn first(under_way: &mut VecDeque<UnderWay>) -> Option<Answers> {
+    match under_way.front_mut() {
+        Some(first) => (&mut first.answers).await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+/// The next piece of the body; trailers are of no interest.
+async fn next_piece(body: &mut Option<Body>) -> Option<Result<Bytes, axum::Error>> {
+    let body = body.as_mut()?;
+    loop {
+        match body.frame().await? {
+            Ok(frame) => match frame.into_data() {
+                Ok(piece) if piece.is_empty() => {}
+                Ok(piece) => return Some(Ok(piece)),
+                Err(_) => {}
+            },
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! A batch as one JSON document.
+
+use std::fmt;
+
+use axum::body::Bytes;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use tongjang_core::{AccountId, Rejection};
+use tongjang_store::Together;
+
+use super::MOST_COMMANDS;
+use super::chunk::{Chunk, Clerk, Fate, Held, Op};
+use super::command::{Order, nobody};
+use super::lines::Line;
+use super::outcome::{Answers, Manner, problem_of, renumber};
+use crate::api::opening::ATTEMPTS;
+use crate::extract::parse;
+use crate::problem::{Code, Problem, Text};
+
+/// The document, its commands not looked into.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    atomic: bool,
+    commands: Commands,
+}
+
+/// The commands as they stand, and no more of them than may be.
+struct Commands {
+    texts: Vec<Box<RawValue>>,
+    /// Whether there were more.
+    too_many: bool,
+}
+
+impl<'de> Deserialize<'de> for Commands {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+
+        impl<'de> Visitor<'de> for Each {
+            type Value = Commands;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of commands")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Commands, A::Error> {
+                let mut texts = Vec::new();
+                while texts.len() < MOST_COMMANDS {
+                    match array.next_element()? {
+                        Some(text) => texts.push(text),
+                        None => return Ok(Commands { texts, too_many: false }),
+                    }
+                }
+                let mut too_many = false;
+                while array.next_element::<IgnoredAny>()?.is_some() {
+                    too_many = true;
+                }
+                Ok(Commands { texts, too_many })
+            }
+        }
+
+        deserializer.deserialize_seq(Each)
+    }
+}
+
+/// Has the batch in `body` booked: the outcomes, one behind the other with a comma after each.
+///
+/// # Errors
+/// 400 if the document is none, 422 `limit-exceeded` if a batch that is all or nothing is larger
+/// than a commit, 503 if it was not taken in or the store failed.
+pub(super) async fn book(
+    mut clerk: Clerk,
+    body: Bytes,
+    manner: Manner,
+) -> Result<Vec<u8>, Problem> {
+    let Document { atomic, commands } = parse(&body)?;
+    drop(body);
+    if commands.too_many || commands.texts.is_empty() {
+        return Err(Problem::invalid(
+            "/commands",
+            Text::new(
+                format!("must have 1 to {MOST_COMMANDS} commands"),
+                format!("명령이 1~{MOST_COMMANDS}개여야 합니다"),
+            ),
+        ));
+    }
+    let mut out = Vec::new();
+    if atomic {
+        book_together(&mut clerk, &commands.texts, manner, &mut out).await?;
+    } else {
+        book_each(&mut clerk, &commands.texts, manner, &mut out).await?;
+    }
+    Ok(out)
+}
+
+async fn book_each(
+    clerk: &mut Clerk,
+    commands: &[Box<RawValue>],
+    manner: Manner,
+    out: &mut Vec<u8>,
+) -> Result<(), Problem> {
+    let (mut chunk, mut line) = (Chunk::default(), 1);
+    for text in commands {
+        if let Some(order) = take(clerk, text, &mut chunk).await {
+            // It pays to an account that may be opened by a command before it.
+            let done = std::mem::take(&mut chunk);
+            let lines = done.lines() as u64;
+            finish(clerk, done, line, manner, out).await?;
+            line += lines;
+            if clerk.plan(order, true, &mut chunk).is_err() {
+                unreachable!("nothing is under way");
+            }
+        }
+    }
+    finish(clerk, chunk, line, manner, out).await
+}
+
+/// Takes a command into `chunk`, or gives its order back if it must wait for those before it.
+async fn take(clerk: &mut Clerk, text: &RawValue, chunk: &mut Chunk) -> Option<Order> {
+    let line = Line::Whole(text.get().as_bytes());
+    match clerk.take(line, chunk) {
+        Ok(()) => None,
+        Err((Held::Place, order)) => Some(order),
+        Err((Held::Owner(user), order)) => {
+            let known = clerk.knows(user).await;
+            match known {
+                Ok(true) => clerk.plan(order, true, chunk).err().map(|(_, order)| order),
+                Ok(false) => {
+                    chunk.refuse(nobody());
+                    None
+                }
+                Err(problem) => {
+                    chunk.refuse(problem);
+                    None
+                }
+            }
+        }
+    }
+}
+
+/// Has the chunk booked and writes its outcomes.
+async fn finish(
+    clerk: &Clerk,
+    mut chunk: Chunk,
+    line: u64,
+    manner: Manner,
+    out: &mut Vec<u8>,
+) -> Result<(), Problem> {
+    let mut answers = Vec::new();
+    if !chunk.requests.is_empty() {
+        let ledger = &clerk.app.ledger;
+        let place = ledger.place_for_now(chunk.requests.len()).await?;
+        chunk.stamp(&clerk.app);
+        clerk.label(&chunk.opens).await?;
+        let answered = ledger.hand_in(std::mem::take(&mut chunk.requests), place)?;
+        answers = answered.await.map_err(|_| Problem::new(Code::StoreUnavailable))?;
+    }
+    clerk.write(&chunk, line, answers, manner, out).await
+}
+
+async fn book_together(
+    clerk: &mut Clerk,
+    commands: &[Box<RawValue>],
+    manner: Manner,
+    out: &mut Vec<u8>,
+) -> Result<(), Problem> {
+    let mut chunk = Chunk::default();
+    for text in commands {
+        if let Some(order) = take(clerk, text, &mut chunk).await
+            && clerk.plan(order, true, &mut chunk).is_err()
+        {
+            unreachable!("nothing is under way");
+        }
+    }
+    let refused = chunk.fates.iter().position(|fate| !matches!(fate, Fate::Asked(..)));
+    if let Some(refused) = refused {
+        give_up(&mut chunk, refused);
+        return clerk.write(&chunk, 1, Answers::new(), manner, out).await;
+    }
+    let ledger = &clerk.app.ledger;
+    chunk.stamp(&clerk.app);
+    for _ in 0..ATTEMPTS {
+        let place = ledger.place_for_now(chunk.requests.len()).await?;
+        clerk.label(&chunk.opens).await?;
+        let together = ledger.perform_together(chunk.requests.clone(), place).await;
+        match together {
+            Ok(Together::All(answers)) => {
+                let answers = answers.into_iter().map(Ok).collect();
+                return clerk.write(&chunk, 1, answers, manner, out).await;
+            }
+            Ok(Together::None { at, rejection, replayed }) => {
+                clerk.unlabel(&chunk.opens).await?;
+                let made = chunk.opens.iter().find(|asked| asked.index == at);
+                if rejection == Rejection::AccountNumberTaken
+                    && made.is_some_and(|asked| asked.request.is_some())
+                {
+                    renumber(&clerk.app, &mut chunk.requests[at]);
+                    continue;
+                }
+                let (op, first) = match &chunk.fates[at] {
+                    Fate::Asked(op, first) => (*op, *first),
+                    Fate::Empty | Fate::Refused(_) => (Op::Open, AccountId::from_bits(0)),
+                };
+                let problem = problem_of(rejection, op, first).replayed(replayed);
+                chunk.fates[at] = Fate::Refused(problem);
+                give_up(&mut chunk, at);
+                return clerk.write(&chunk, 1, Answers::new(), manner, out).await;
+            }
+            Ok(Together::TooLarge) => {
+                clerk.unlabel(&chunk.opens).await?;
+                return Err(too_large());
+            }
+            Err(problem) => {
+                // After any other failure the accounts may be there.
+                if matches!(problem.code(), Code::Overloaded | Code::ShuttingDown) {
+                    clerk.unlabel(&chunk.opens).await?;
+                }
+                return Err(problem);
+            }
+        }
+    }
+    Err(Problem::new(Code::AccountNumberTaken))
+}
+
+/// Refuses all but those that are refused already, since the one at `at` is.
+fn give_up(chunk: &mut Chunk, at: usize) {
+    let number = at + 1;
+    chunk.refuse_all(&Problem::new(Code::Conflict).detail(Text::new(
+        format!("Not booked, because command {number} was refused and the batch is atomic."),
+        format!(
+            "묶음 전체를 함께 처리해야 하는데 {number}번째 명령이 거부되어 기록하지 않았습니다."
+        ),
+    )));
+}
+
+fn too_large() -> Problem {
+    Problem::new(Code::LimitExceeded).detail(Text::fixed(
+        "The batch is too large to be booked as a whole by this ledger. Nothing was booked.",
+        "묶음이 너무 커서 이 원장에 한 번에 기록할 수 없습니다. 기록된 것은 없습니다.",
+    ))
+}
