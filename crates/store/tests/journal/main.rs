@@ -7,5 +7,6 @@ mod forger;
 mod golden;
 mod history;
 mod ledger;
+mod reads;
 mod restart;
 mod scripts;
