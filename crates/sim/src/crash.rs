@@ -218,7 +218,7 @@ pub fn verified(disk: &FaultyDisk) -> Verified {
 pub fn rows(reader: &impl Reader, account: AccountId) -> Result<Vec<Row>, StoreError> {
     let (filter, order, after) = (EntryFilter::all(account), Order::Asc, None);
     let (limit, scan_limit) = (usize::MAX, usize::MAX);
-    Ok(reader.entries(&EntryQuery { filter, order, after, limit, scan_limit })?.rows)
+    Ok(reader.entries(&EntryQuery { filter, order, after, offset: 0, limit, scan_limit })?.rows)
 }
 
 /// Compares everything that a reader sees with the model.

@@ -130,7 +130,9 @@ impl Model {
             (Some(after), Order::Asc) => row.entry.number > after,
             (Some(after), Order::Desc) => row.entry.number < after,
         });
-        let mut page = EntryPage::default();
+        let skipped = inside.len().min(query.offset as usize);
+        let first = inside.drain(..skipped).next().map(|row| row.entry.number);
+        let mut page = EntryPage { skipped: first, ..EntryPage::default() };
         for (index, row) in inside.iter().enumerate().take(query.scan_limit) {
             page.resume = (index + 1 < inside.len()).then_some(row.entry.number);
             if query.filter.matches(row) {

@@ -29,6 +29,11 @@ pub trait Disk: Send + Sync + 'static {
     /// Opens a file that exists, to read only.
     fn open_to_read(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError>;
 
+    /// How many files may be kept open to read from, besides those that are open for a while.
+    fn open_files(&self) -> usize {
+        256
+    }
+
     /// Makes an empty file, or empties the one that is there. Its name is durable only after
     /// `sync_dir`.
     fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError>;
@@ -63,6 +68,21 @@ pub trait DiskFile: Send + Sync {
 
     /// Fills `bytes` from `offset` on; an error if the file ends before.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<(), StoreError>;
+
+    /// As `read_at`, if that need not wait for the disk; `false` if it must. Then the bytes are
+    /// nobody's knows what, and still to be read.
+    fn read_at_once(&self, bytes: &mut [u8], offset: u64) -> Result<bool, StoreError> {
+        self.read_at(bytes, offset).map(|()| true)
+    }
+
+    /// Tells that reads will jump about, so that what lies beside them is not fetched too.
+    fn will_jump(&self) {}
+
+    /// Tells that `len` bytes from `offset` on will be read. A disk fetches all that it was
+    /// told of at the same time, and none of these calls waits for it.
+    fn will_read(&self, offset: u64, len: usize) {
+        let _ = (offset, len);
+    }
 
     /// Writes all of `parts`, one after the other, from `offset` on.
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> Result<(), StoreError>;

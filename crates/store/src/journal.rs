@@ -20,6 +20,7 @@ mod record;
 pub mod recovery;
 mod register;
 mod replay;
+mod row;
 mod scan;
 pub mod segment;
 mod snapshot;

@@ -84,6 +84,8 @@ pub struct EntryQuery {
     pub order: Order,
     /// Begin right after this entry, in that order; at the very beginning if `None`.
     pub after: Option<EntryNumber>,
+    /// Skip so many entries of the time range and direction, whatever else is asked of them.
+    pub offset: u64,
     /// At most so many rows.
     pub limit: usize,
     /// Look at no more than so many entries; the page may then be short and still have a `resume`.
@@ -111,6 +113,8 @@ pub struct EntryPage {
     /// Where to go on: the last entry looked at, or `None` if there is nothing after it. It is
     /// set only when another entry of the time range and direction does follow.
     pub resume: Option<EntryNumber>,
+    /// The first entry of the time range and direction, if the offset skipped it.
+    pub skipped: Option<EntryNumber>,
 }
 
 /// Count and sums of the entries of a filter, and the balances around its time range.

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use tongjang_core::{AccountId, EntryNumber};
-use tongjang_store::{EntryQuery, Reader as _};
+use tongjang_store::{EntryQuery, Reader as _, Row};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::booking::{counterparties, parties, readable};
 use super::json;
 use super::listing::Bound;
-use super::page::Page;
+use super::page::{Page, Position};
 use super::params::{FilterParams, ListingParams};
 use super::view::EntryView;
 use crate::app::AppState;
@@ -35,9 +35,10 @@ type EntryPage = Page<EntryView<'static>>;
 /// List an account's entries
 ///
 /// The passbook, newest first unless `order=asc`. All filters may be combined. `from` and `to` are
-/// settled with the first page and stay as they were on the others. The filters `kind`, `memo`,
-/// `min_amount` and `max_amount` look at up to 10,000 entries a request: a page may then be short
-/// or empty and still have a `next_cursor` to go on with.
+/// settled with the first page and stay as they were on the others. `offset` jumps to any page of a
+/// time range and a direction as fast as to the first; the cursors lead on and back from there. The
+/// filters `kind`, `memo`, `min_amount` and `max_amount` look at up to 10,000 entries a request: a
+/// page may then be short or empty and still have a `next_cursor` to go on with.
 #[utoipa::path(
     get,
     path = "/v1/accounts/{id}/entries",
@@ -69,14 +70,17 @@ async fn entries(
         filter: listing.filter.clone(),
         order,
         after,
+        offset: listing.offset,
         limit: listing.limit.into(),
         scan_limit: SCAN_LIMIT,
     };
     let page = app.ledger.query(move |reader| reader.entries(&query)).await?;
     let newest = EntryNumber::new(account.entry_count());
-    let turned = listing
-        .position
-        .turn(listing.order, page.rows, page.resume, newest, |row| row.entry.number);
+    let place = |row: &Row| row.entry.number;
+    let turned = match page.skipped {
+        Some(first) => Position::land(page.rows, page.resume, first, place),
+        None => listing.position.turn(listing.order, page.rows, page.resume, newest, place),
+    };
     let parties = parties(&app, counterparties(turned.rows.iter().map(|row| &row.entry))).await?;
     let cursor = |position| listing.cursor(&bound, key, position);
     let view = Page {

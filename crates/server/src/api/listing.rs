@@ -30,6 +30,8 @@ pub(crate) struct Listing {
     pub(crate) filter: EntryFilter,
     pub(crate) order: Order,
     pub(crate) limit: u16,
+    /// How many entries to skip; a cursor stands where it stands and skips none.
+    pub(crate) offset: u64,
     pub(crate) position: Position<EntryNumber>,
 }
 
@@ -86,14 +88,35 @@ impl ListingParams {
     ) -> Result<Listing, Problem> {
         let limit = self.limit.map(limit).transpose()?;
         let asked = self.filters().asked(zone)?;
+        let offset = self.offset.unwrap_or(0);
         let Some(cursor) = &self.cursor else {
+            let filter = asked.filter(bound.account);
+            if offset > 0 && filter.needs_scan() {
+                return Err(Problem::invalid(
+                    "/offset",
+                    Text::fixed(
+                        "goes with `from`, `to` and `direction`, but with no other filter",
+                        "`from`, `to`, `direction`과만 함께 쓸 수 있습니다",
+                    ),
+                ));
+            }
             return Ok(Listing {
-                filter: asked.filter(bound.account),
+                filter,
                 order: self.order.map(Order::from).unwrap_or_default(),
                 limit: limit.unwrap_or(DEFAULT_LIMIT),
+                offset,
                 position: Position::BEGIN,
             });
         };
+        if offset > 0 {
+            return Err(Problem::invalid(
+                "/offset",
+                Text::fixed(
+                    "does not go with `cursor`, which says where the page begins",
+                    "`cursor`가 시작 위치를 정하므로 함께 쓸 수 없습니다",
+                ),
+            ));
+        }
         let invalid = |_| Problem::new(Code::InvalidCursor);
         let mut listing = Listing::open(bound, key, cursor).map_err(invalid)?;
         let carried = Asked::of(&listing.filter);
@@ -214,7 +237,7 @@ impl Listing {
         if !from.is_at_end() {
             return Err(NotACursor);
         }
-        Ok(Self { filter, order, limit, position })
+        Ok(Self { filter, order, limit, offset: 0, position })
     }
 }
 

@@ -197,6 +197,21 @@ impl<K: Place> Position<K> {
         Turned { rows, next, prev }
     }
 
+    /// Makes a page of what the store answered where rows were skipped from the beginning on.
+    /// `start` is the first of those: nobody has seen it, but pages lead back to it.
+    pub(crate) fn land<T>(
+        rows: Vec<T>,
+        resume: Option<K>,
+        start: K,
+        place: impl Fn(&T) -> K,
+    ) -> Turned<K, T> {
+        let (first, start) = (rows.first().map(&place), Some(start));
+        let next = resume.map(|after| Self { travel: Travel::Next, after: Some(after), start });
+        // From beyond the end, where nothing is, the way back leads to the last page.
+        let prev = Some(Self { travel: Travel::Prev, after: first, start });
+        Turned { rows, next, prev }
+    }
+
     fn back<T>(
         self,
         order: Order,
@@ -218,8 +233,10 @@ impl<K: Place> Position<K> {
             .filter(|at| !beyond(*at) && Some(*at) != start && (first.is_none() || first != start))
             .map(|after| Self { travel: Travel::Prev, after: Some(after), start });
         let last = rows.last().map(&place);
-        let back = self.after.and_then(|after| step(after, flipped(order)));
-        let next = Some(Self { travel: Travel::Next, after: last.or(back), start });
+        let next = self.after.map(|after| {
+            let after = last.or_else(|| step(after, flipped(order)));
+            Self { travel: Travel::Next, after, start }
+        });
         Turned { rows, next, prev }
     }
 

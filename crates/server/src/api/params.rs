@@ -93,6 +93,11 @@ pub struct ListingParams {
     /// Newest first (`desc`, which it is if left out) or oldest first (`asc`).
     #[param(inline)]
     pub order: Option<ListOrder>,
+    /// Skip so many entries of the time range and direction, in the order asked for: page n of 50
+    /// rows begins after 50 × (n − 1). Not with `cursor`, nor with `kind`, `memo`, `min_amount` or
+    /// `max_amount`. Beyond the last entry the page is empty.
+    #[param(minimum = 0, default = 0)]
+    pub offset: Option<u64>,
     /// A `next_cursor` or `prev_cursor` of this listing. It carries the filters, the order and
     /// the limit: they may be left out, and filters and order may be repeated but not changed.
     pub cursor: Option<String>,

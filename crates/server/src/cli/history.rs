@@ -99,7 +99,14 @@ fn rows(reader: &impl Reader, account: &Account, limit: usize) -> anyhow::Result
     let (mut rows, mut after) = (Vec::new(), None);
     loop {
         let limit = (limit - rows.len()).min(500);
-        let query = EntryQuery { filter: filter.clone(), order, after, limit, scan_limit: limit };
+        let query = EntryQuery {
+            filter: filter.clone(),
+            order,
+            after,
+            offset: 0,
+            limit,
+            scan_limit: limit,
+        };
         let page = reader.entries(&query)?;
         rows.extend(page.rows);
         after = page.resume;

@@ -55,19 +55,19 @@ fn at(time: &str) -> Timestamp {
 }
 
 impl TestApp {
-    async fn entries(&self, person: &Person, account: &str, query: &str) -> Value {
+    pub(crate) async fn entries(&self, person: &Person, account: &str, query: &str) -> Value {
         self.look(person, &format!("/v1/accounts/{account}/entries?{query}")).await.expect(200)
     }
 }
 
-fn numbers(page: &Value) -> Vec<u64> {
+pub(crate) fn numbers(page: &Value) -> Vec<u64> {
     let rows = page["data"].as_array().unwrap().iter();
     rows.map(|row| row["number"].as_u64().unwrap()).collect()
 }
 
 /// Minji with an account of six entries: in 1, out 2, in 3, … of 10, 1, 20, 2, 30, 3 won, the
 /// last from jun.
-async fn six_entries(app: &TestApp) -> (Person, String) {
+pub(crate) async fn six_entries(app: &TestApp) -> (Person, String) {
     let (minji, jun) = (app.customer("minji").await, app.customer("jun").await);
     let account = app.account(&minji, 0).await;
     for (amount, memo) in
@@ -207,7 +207,7 @@ async fn a_filter_that_means_nothing_is_refused() {
         let path = format!("/v1/accounts/{account}/entries?{query}");
         app.look(&minji, &path).await.problem(400, "invalid-request");
     }
-    for query in ["limit=5", "order=asc", "cursor=x"] {
+    for query in ["limit=5", "order=asc", "cursor=x", "offset=1"] {
         let path = format!("/v1/accounts/{account}/entries/summary?{query}");
         app.look(&minji, &path).await.problem(400, "invalid-request");
     }

@@ -14,6 +14,7 @@ mod failing;
 mod history;
 mod idempotency;
 mod identity;
+mod jump;
 mod keys;
 mod money;
 mod openapi;

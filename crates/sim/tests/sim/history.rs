@@ -112,18 +112,23 @@ fn order() -> impl Strategy<Value = Order> {
     prop_oneof![Just(Order::Asc), Just(Order::Desc)]
 }
 
-fn compare(ledger: &Ledger, queries: &[(Drawn, Order, usize, usize, Option<Index>)]) {
+/// Filter, order, limit, scan limit, where to begin, and how much to skip.
+type Question = (Drawn, Order, usize, usize, Option<Index>, Option<Index>);
+
+fn compare(ledger: &Ledger, queries: &[Question]) {
     let Ledger { model, reader, .. } = ledger;
     if model.accounts().is_empty() {
         return;
     }
-    for (drawn, order, limit, scan_limit, after) in queries {
+    for (drawn, order, limit, scan_limit, after, offset) in queries {
         let filter = drawn.filter(model);
         let count = model.rows(filter.account).len();
         // Any number may come back in a cursor, also one that no row of the filter has.
         let after = after.and_then(|index| EntryNumber::new(index.index(count + 3) as u64));
         let (order, limit, scan_limit) = (*order, *limit, *scan_limit);
-        let query = EntryQuery { filter: filter.clone(), order, after, limit, scan_limit };
+        // Mostly inside, now and then beyond the end.
+        let offset = offset.map_or(0, |index| index.index(count * 5 / 4 + 3) as u64);
+        let query = EntryQuery { filter: filter.clone(), order, after, offset, limit, scan_limit };
         assert_eq!(reader.entries(&query).unwrap(), model.page(&query), "{query:?}");
         assert_eq!(walk(reader, query.clone()), walk_model(model, query.clone()), "{query:?}");
         let summary = reader.summary(&filter, scan_limit).unwrap();
@@ -142,7 +147,7 @@ fn walk(reader: &JournalReader, mut query: EntryQuery) -> Vec<Row> {
         let page = reader.entries(&query).unwrap();
         assert!(page.rows.len() <= query.limit);
         rows.extend(page.rows);
-        query.after = page.resume;
+        (query.after, query.offset) = (page.resume, 0);
         if query.after.is_none() {
             return rows;
         }
@@ -154,9 +159,9 @@ fn walk_model(model: &Model, query: EntryQuery) -> Vec<Row> {
     model.page(&EntryQuery { limit: usize::MAX, scan_limit: usize::MAX, ..query }).rows
 }
 
-fn queries() -> impl Strategy<Value = Vec<(Drawn, Order, usize, usize, Option<Index>)>> {
-    let after = option::of(any::<Index>());
-    vec((drawn(), order(), 1..60usize, 1..200usize, after), 12)
+fn queries() -> impl Strategy<Value = Vec<Question>> {
+    let index = || option::of(any::<Index>());
+    vec((drawn(), order(), 1..60usize, 1..200usize, index(), index()), 12)
 }
 
 proptest! {
@@ -253,8 +258,14 @@ fn a_long_passbook_is_read_anywhere() {
                 let filter = EntryFilter { from, to, direction, ..EntryFilter::all(account) };
                 for order in [Order::Asc, Order::Desc] {
                     let filter = filter.clone();
-                    let query =
-                        EntryQuery { filter, order, after: None, limit: 40, scan_limit: 100 };
+                    let query = EntryQuery {
+                        filter,
+                        order,
+                        after: None,
+                        offset: 0,
+                        limit: 40,
+                        scan_limit: 100,
+                    };
                     assert_eq!(ledger.reader.entries(&query).unwrap(), ledger.model.page(&query));
                 }
                 let summary = ledger.reader.summary(&filter, 0).unwrap();

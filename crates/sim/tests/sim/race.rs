@@ -129,7 +129,7 @@ fn look_at_the_newest_row(reader: &JournalReader) {
     let (order, after, limit, scan_limit) = (Order::Desc, None, 1, 1);
     for _ in 0..1000 {
         let filter = EntryFilter::all(old.id());
-        let query = EntryQuery { filter, order, after, limit, scan_limit };
+        let query = EntryQuery { filter, order, after, offset: 0, limit, scan_limit };
         let page = reader.entries(&query).unwrap();
         if let Some(Row { entry, .. }) = page.rows.first()
             && let Some(other) = entry.counterparty
@@ -151,7 +151,8 @@ fn look_around(reader: &JournalReader, random: &mut Random) {
     let account = &accounts[random.below(accounts.len())];
     let filter = EntryFilter::all(account.id());
     let (order, after, limit, scan_limit) = (Order::Desc, None, 40, 40);
-    let page = reader.entries(&EntryQuery { filter, order, after, limit, scan_limit }).unwrap();
+    let page =
+        reader.entries(&EntryQuery { filter, order, after, offset: 0, limit, scan_limit }).unwrap();
     // The account was looked at before the page, and what is on a page never goes away.
     let newest = page.rows.first().map_or(0, |row| row.entry.number.get());
     assert!(newest >= account.entry_count());

@@ -3,13 +3,21 @@
 //! The journal's calls end here; every error names what was attempted and the file.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use rustix::fs::{Advice, fadvise};
+use rustix::io::{Errno, ReadWriteFlags};
+use rustix::process::{Resource, getrlimit};
+
 use super::{Disk, DiskFile, Lock};
 use crate::StoreError;
+
+/// So many files at least and at most are kept open to read from, whatever the process may open.
+const OPEN_FILES: std::ops::RangeInclusive<u64> = 64..=16_384;
 
 /// The file system of the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -30,6 +38,12 @@ impl Disk for RealDisk {
 
     fn open_to_read(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
         opened("open", path, OpenOptions::new().read(true))
+    }
+
+    fn open_files(&self) -> usize {
+        // Half of what the process may open; the connections take the other half.
+        let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / 2;
+        usize::try_from(most.clamp(*OPEN_FILES.start(), *OPEN_FILES.end())).unwrap_or(usize::MAX)
     }
 
     fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
@@ -129,6 +143,27 @@ impl DiskFile for RealFile {
         self.file.read_exact_at(bytes, offset).map_err(self.error("read"))
     }
 
+    fn read_at_once(&self, bytes: &mut [u8], offset: u64) -> Result<bool, StoreError> {
+        let all = bytes.len();
+        let mut parts = [IoSliceMut::new(bytes)];
+        match rustix::io::preadv2(&self.file, &mut parts, offset, ReadWriteFlags::NOWAIT) {
+            Ok(read) => Ok(read == all),
+            // Nothing at hand, interrupted, or a file system that cannot tell.
+            Err(Errno::AGAIN | Errno::INTR | Errno::OPNOTSUPP) => Ok(false),
+            Err(errno) => Err(self.error("read")(errno.into())),
+        }
+    }
+
+    fn will_jump(&self) {
+        // It is a hint: where it fails, the kernel reads more than was asked for.
+        let _ = fadvise(&self.file, 0, None, Advice::Random);
+    }
+
+    fn will_read(&self, offset: u64, len: usize) {
+        // It is a hint: where it fails, the reads that follow are slower and no worse.
+        let _ = fadvise(&self.file, offset, NonZeroU64::new(len as u64), Advice::WillNeed);
+    }
+
     fn write_at(&self, parts: &[IoSlice<'_>], mut offset: u64) -> Result<(), StoreError> {
         let mut parts = parts.to_vec();
         let mut left = parts.as_mut_slice();
@@ -138,7 +173,7 @@ impl DiskFile for RealFile {
             let written = match rustix::io::pwritev(&self.file, left, offset) {
                 Ok(0) => return Err(self.error("write")(io::ErrorKind::WriteZero.into())),
                 Ok(written) => written,
-                Err(rustix::io::Errno::INTR) => continue,
+                Err(Errno::INTR) => continue,
                 Err(errno) => return Err(self.error("write")(errno.into())),
             };
             offset += written as u64;

@@ -2,6 +2,7 @@
 //!
 //! History pages read records this way; only bytes that are durable are ever given out.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire};
@@ -12,8 +13,11 @@ use super::segment::{Layout, segment_path};
 use crate::StoreError;
 use crate::disk::{Disk, DiskFile};
 
-/// So many segments are kept open at most, as a process may not open any number of files.
-const OPEN_FILES: usize = 256;
+/// What lies between two places to be read is read too if it has no more bytes than this: a call
+/// costs as much as copying some hundreds.
+const GAP: u64 = 512;
+/// But no more than about so much is read in one piece.
+const LONGEST_RUN: u64 = 64 << 10;
 
 /// Reads what is durable. Clones share the open files.
 #[derive(Clone)]
@@ -28,8 +32,9 @@ struct Shared {
     files: RwLock<Files>,
 }
 
-#[derive(Default)]
+/// The open segments. So many are kept at most, as a process may not open any number of files.
 struct Files {
+    most: usize,
     /// By segment number.
     open: Vec<Option<Arc<dyn DiskFile>>>,
     count: usize,
@@ -40,7 +45,8 @@ struct Files {
 impl LogReader {
     pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path, layout: Layout, durable: u64) -> Self {
         let (dir, durable) = (dir.to_owned(), AtomicU64::new(durable));
-        Self(Arc::new(Shared { disk, dir, layout, durable, files: RwLock::default() }))
+        let files = Files { most: disk.open_files().max(1), open: Vec::new(), count: 0, hand: 0 };
+        Self(Arc::new(Shared { disk, dir, layout, durable, files: RwLock::new(files) }))
     }
 
     /// Where the log's durable bytes end.
@@ -85,10 +91,77 @@ impl LogReader {
     /// # Errors
     /// The disk's.
     pub fn read_some(&self, position: u64, bytes: &mut [u8]) -> Result<usize, StoreError> {
-        let readable = usize::try_from(self.readable(position)).unwrap_or(usize::MAX);
-        let some = readable.min(bytes.len());
+        let some = self.readable_of(position, bytes.len());
         self.read(position, &mut bytes[..some])?;
         Ok(some)
+    }
+
+    /// Reads what begins at each of `positions`, which ascend, into `bytes`: as far as there are
+    /// durable bytes in that segment, but at most `len` of each. Says where in `bytes` each is.
+    /// What is not in memory is fetched from the disk all at the same time.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn read_each(
+        &self,
+        positions: &[u64],
+        len: usize,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Vec<Range<usize>>, StoreError> {
+        let mut runs: Vec<Run> = Vec::with_capacity(positions.len());
+        let mut places = Vec::with_capacity(positions.len());
+        for position in positions {
+            let some = self.readable_of(*position, len);
+            let end = position + some as u64;
+            let at = match runs.last_mut() {
+                Some(run) if self.joins(run, *position) => {
+                    run.end = run.end.max(end);
+                    run.at + (position - run.position) as usize
+                }
+                last => {
+                    let at = last.map_or(0, |run| run.span().end);
+                    runs.push(Run { position: *position, end, at });
+                    at
+                }
+            };
+            places.push(at..at + some);
+        }
+        bytes.resize(runs.last().map_or(0, |run| run.span().end), 0);
+        let files = self.files(&runs)?;
+        let mut waiting = Vec::new();
+        for (run, file) in runs.iter().zip(&files) {
+            let offset = self.0.layout.offset_of(run.position);
+            if !file.read_at_once(&mut bytes[run.span()], offset)? {
+                file.will_read(offset, run.span().len());
+                waiting.push((run, file));
+            }
+        }
+        for (run, file) in waiting {
+            file.read_at(&mut bytes[run.span()], self.0.layout.offset_of(run.position))?;
+        }
+        Ok(places)
+    }
+
+    /// Tells that `len` bytes from each of `positions` on will be read.
+    pub(super) fn will_read(&self, positions: &[u64], len: usize) -> Result<(), StoreError> {
+        for position in positions {
+            let file = self.file(self.0.layout.segment_of(*position))?;
+            let offset = self.0.layout.offset_of(*position);
+            file.will_read(offset, self.readable_of(*position, len));
+        }
+        Ok(())
+    }
+
+    /// As [`read_some`](Self::read_some), if that need not wait for the disk.
+    pub(super) fn read_at_once(
+        &self,
+        position: u64,
+        bytes: &mut [u8],
+    ) -> Result<Option<usize>, StoreError> {
+        let some = self.readable_of(position, bytes.len());
+        let file = self.file(self.0.layout.segment_of(position))?;
+        let offset = self.0.layout.offset_of(position);
+        Ok(file.read_at_once(&mut bytes[..some], offset)?.then_some(some))
     }
 
     /// Where the first frame of the segment after that of `position` begins.
@@ -115,28 +188,75 @@ impl LogReader {
         self.durable_end().saturating_sub(position).min(left)
     }
 
+    /// As [`readable`](Self::readable), but at most `most`.
+    fn readable_of(&self, position: u64, most: usize) -> usize {
+        usize::try_from(self.readable(position)).unwrap_or(usize::MAX).min(most)
+    }
+
     fn beyond(&self, position: u64, len: usize) -> StoreError {
         let what = format!("{len} bytes were to be read from here, but not all are in the journal");
         self.corrupt(position, &what)
     }
 
+    /// Whether what stands at `position` is so near that it costs less to read what is between.
+    fn joins(&self, run: &Run, position: u64) -> bool {
+        let layout = self.0.layout;
+        layout.segment_of(run.position) == layout.segment_of(position)
+            && position >= run.position
+            && position <= run.end + GAP
+            && position - run.position < LONGEST_RUN
+    }
+
+    /// The file of each of `runs`; those that are open are looked up under one lock.
+    fn files(&self, runs: &[Run]) -> Result<Vec<Arc<dyn DiskFile>>, StoreError> {
+        let segments = runs.iter().map(|run| self.0.layout.segment_of(run.position));
+        let known: Vec<Option<Arc<dyn DiskFile>>> = {
+            let files = self.0.files.read();
+            segments.clone().map(|segment| files.get(segment).cloned()).collect()
+        };
+        let opened =
+            |(file, segment): (Option<_>, u64)| file.map_or_else(|| self.file(segment), Ok);
+        known.into_iter().zip(segments).map(opened).collect()
+    }
+
     fn file(&self, segment: u64) -> Result<Arc<dyn DiskFile>, StoreError> {
-        let index = usize::try_from(segment).expect("segments are fewer than bytes of memory");
-        if let Some(Some(file)) = self.0.files.read().open.get(index) {
+        if let Some(file) = self.0.files.read().get(segment) {
             return Ok(file.clone());
         }
         let file = self.0.disk.open_to_read(&segment_path(&self.0.dir, segment))?;
-        self.0.files.write().keep(index, file.clone());
+        file.will_jump();
+        self.0.files.write().keep(segment, file.clone());
         Ok(file)
     }
 }
 
+/// Bytes that are read in one piece.
+struct Run {
+    /// Where they stand in the log.
+    position: u64,
+    /// Where they end there.
+    end: u64,
+    /// Where they begin in what was read.
+    at: usize,
+}
+
+impl Run {
+    fn span(&self) -> Range<usize> {
+        self.at..self.at + (self.end - self.position) as usize
+    }
+}
+
 impl Files {
-    fn keep(&mut self, index: usize, file: Arc<dyn DiskFile>) {
+    fn get(&self, segment: u64) -> Option<&Arc<dyn DiskFile>> {
+        self.open.get(usize::try_from(segment).ok()?)?.as_ref()
+    }
+
+    fn keep(&mut self, segment: u64, file: Arc<dyn DiskFile>) {
+        let index = usize::try_from(segment).expect("segments are fewer than bytes of memory");
         if self.open.len() <= index {
             self.open.resize(index + 1, None);
         }
-        while self.count >= OPEN_FILES {
+        while self.count >= self.most {
             self.hand = (self.hand + 1) % self.open.len();
             self.count -= usize::from(self.open[self.hand].take().is_some());
         }

@@ -10,7 +10,6 @@ use tongjang_core::{
 use super::history::History;
 use super::log_reader::LogReader;
 use super::poison::Poison;
-use super::record::Record;
 use super::scan::Scan;
 use super::view::View;
 use crate::query::{EntryFilter, EntryPage, EntryQuery, LedgerTotals, Order, Row, Summary};
@@ -86,12 +85,12 @@ impl Reader for JournalReader {
         let booked_at = id.booked_at();
         let Some(mark) = self.view.mark_before(booked_at) else { return Ok(None) };
         let mut scan = Scan::new(&self.log, mark.position, self.view.end());
-        while let Some(record) = scan.next_from(booked_at, &*self.view)? {
-            match record {
-                Record::Event(Event::Booked(booked)) if booked.transaction.id == id => {
+        while let Some(event) = scan.next_from(booked_at, &*self.view)? {
+            match event {
+                Event::Booked(booked) if booked.transaction.id == id => {
                     return Ok(Some(booked.transaction));
                 }
-                Record::Event(event) if event.at() > booked_at => break,
+                event if event.at() > booked_at => break,
                 _ => {}
             }
         }
@@ -101,9 +100,10 @@ impl Reader for JournalReader {
     fn entry(&self, account: AccountId, number: EntryNumber) -> Result<Option<Row>, StoreError> {
         match self.history(account) {
             Some(history) if number.get() <= history.count() => {
-                let row = history.row(None, number.get())?;
-                history.check(&[&row])?;
-                Ok(Some(row))
+                let number = number.get();
+                let mut rows = history.rows(None, number..number + 1)?;
+                history.check(&rows.iter().collect::<Vec<_>>())?;
+                Ok(rows.pop())
             }
             _ => Ok(None),
         }
@@ -119,29 +119,17 @@ impl Reader for JournalReader {
             return Ok(EntryPage::default());
         };
         let direction = filter.direction;
-        let (first, last) = range(&history, filter)?;
-        let (lowest, highest) =
-            (history.rank(direction, first)? + 1, history.rank(direction, last)?);
-        let at_most = |number: u64| number.min(history.count());
-        let ranks = match (query.order, query.after) {
-            (_, None) => (lowest, highest),
-            (Order::Desc, Some(after)) => {
-                (lowest, highest.min(history.rank(direction, at_most(after.get() - 1))?))
-            }
-            (Order::Asc, Some(after)) => {
-                (lowest.max(history.rank(direction, at_most(after.get()))? + 1), highest)
-            }
-        };
-        let mut page = EntryPage::default();
+        let (mut walk, skipped) = Ranks::of(&history, query)?;
+        let mut page = EntryPage { skipped, ..EntryPage::default() };
         let most = query.scan_limit.max(1).try_into().unwrap_or(u64::MAX);
         let limit = query.limit.max(1);
-        let mut walk = Ranks { low: ranks.0, high: ranks.1 + 1, order: query.order };
         let (mut looked_at, mut left) = (0, walk.left());
+        // Where rows are passed over, the few still wanted may lie behind many: more and more.
+        let mut more = limit.clamp(64, CHUNK);
         'page: while looked_at < most && walk.left() > 0 {
-            // Where rows are passed over, the few still wanted may lie behind many.
-            let wanted = if filter.needs_scan() { CHUNK } else { limit - page.rows.len() };
-            let more = wanted.clamp(1, CHUNK);
-            for row in walk.next(&history, direction, more)? {
+            let wanted = if filter.needs_scan() { more } else { limit - page.rows.len() };
+            more = CHUNK.min(2 * more);
+            for row in walk.next(&history, direction, wanted.min(CHUNK))? {
                 looked_at += 1;
                 left -= 1;
                 page.resume = (left > 0).then_some(row.entry.number);
@@ -172,7 +160,7 @@ impl Reader for JournalReader {
         let (first, last) = range(&history, filter)?;
         let up_to = |number: u64| match number {
             0 => Ok((Balance::ZERO, Balance::ZERO)),
-            _ => history.row(None, number).map(|row| (row.entry.balance, row.entry.credit_total)),
+            _ => history.row(number).map(|row| (row.entry.balance, row.entry.credit_total)),
         };
         let (opening_balance, credits_before) = up_to(first)?;
         let (closing_balance, credits) = up_to(last)?;
@@ -198,9 +186,10 @@ impl Reader for JournalReader {
         if high - low > scan_limit as u64 {
             return Ok(None);
         }
-        for rank in (low + 1..=high).rev() {
-            let row = history.row(filter.direction, rank)?;
-            if filter.matches(&row) {
+        let mut walk = Ranks { low: low + 1, high: high + 1, order: Order::Desc };
+        while walk.left() > 0 {
+            let rows = walk.next(&history, filter.direction, CHUNK)?;
+            for row in rows.iter().filter(|row| filter.matches(row)) {
                 summary.count += 1;
                 let total = match row.entry.direction {
                     Direction::Credit => &mut summary.credit_total,
@@ -221,8 +210,8 @@ impl Reader for JournalReader {
     }
 }
 
-/// So many rows are fetched at once, as a trail only leads backwards.
-const CHUNK: usize = 64;
+/// So many rows are fetched at once at most: a disk is busy with them, and the memory is little.
+const CHUNK: usize = 512;
 
 /// Ranks that are still to be looked at: from `low` up to but without `high`.
 struct Ranks {
@@ -232,6 +221,39 @@ struct Ranks {
 }
 
 impl Ranks {
+    /// What `query` asks for, and the first entry that it skips.
+    fn of(
+        history: &History<'_>,
+        query: &EntryQuery,
+    ) -> Result<(Self, Option<EntryNumber>), StoreError> {
+        let (filter, direction) = (&query.filter, query.filter.direction);
+        let (first, last) = range(history, filter)?;
+        let (mut low, mut high) =
+            (history.rank(direction, first)? + 1, history.rank(direction, last)?);
+        let at_most = |number: u64| number.min(history.count());
+        match (query.order, query.after) {
+            (_, None) => {}
+            (Order::Desc, Some(after)) => {
+                high = high.min(history.rank(direction, at_most(after.get() - 1))?);
+            }
+            (Order::Asc, Some(after)) => {
+                low = low.max(history.rank(direction, at_most(after.get()))? + 1);
+            }
+        }
+        let mut ranks = Self { low, high: high + 1, order: query.order };
+        let skipped = query.offset.min(ranks.left());
+        let first = match query.order {
+            Order::Asc => low,
+            Order::Desc => high,
+        };
+        let first = if skipped > 0 { Some(history.number(direction, first)?) } else { None };
+        match query.order {
+            Order::Asc => ranks.low += skipped,
+            Order::Desc => ranks.high -= skipped,
+        }
+        Ok((ranks, first))
+    }
+
     fn left(&self) -> u64 {
         self.high.saturating_sub(self.low)
     }
@@ -252,11 +274,8 @@ impl Ranks {
             Order::Asc => self.low = ranks.end,
             Order::Desc => self.high = ranks.start,
         }
-        let mut rows = Vec::with_capacity(count as usize);
-        for rank in ranks.rev() {
-            rows.push(history.row(direction, rank)?);
-        }
-        if self.order == Order::Asc {
+        let mut rows = history.rows(direction, ranks)?;
+        if self.order == Order::Desc {
             rows.reverse();
         }
         Ok(rows)

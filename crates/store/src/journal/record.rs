@@ -35,10 +35,10 @@ const ENTRY_MOST: usize = 1 + 3 * UINT_MOST + 2 * INT_MOST + 32;
 const BOOKED_MOST: usize = 3 + 16 + INT_MOST + UINT_MOST + 2 * ENTRY_MOST + 3 * UINT_MOST;
 
 const OPENED: u8 = 1;
-const BOOKED: u8 = 2;
+pub(super) const BOOKED: u8 = 2;
 const REFUSED: u8 = 3;
 const STATUS_CHANGED: u8 = 4;
-const BLOCK_OF_ENTRIES: u8 = 16;
+pub(super) const BLOCK_OF_ENTRIES: u8 = 16;
 const FILLER: u8 = 17;
 
 /// The table of accounts, as far as reading and writing records needs it.
@@ -48,6 +48,10 @@ pub(super) trait Facts {
     /// Who owns the account at `slot`.
     fn owner(&self, slot: u32) -> Option<UserId> {
         self.opened(slot).map(|opened| opened.owner)
+    }
+    /// The id of the account at `slot`.
+    fn id(&self, slot: u32) -> Option<AccountId> {
+        self.opened(slot).map(|opened| opened.id)
     }
     /// The place of the account `id`.
     fn slot(&self, id: AccountId) -> Option<u32>;
@@ -216,17 +220,7 @@ pub(super) fn at_most(event: &Event) -> usize {
 
 /// Reads the record at the beginning of `bytes`, which stand at `position`.
 pub(super) fn read(bytes: &[u8], position: u64, facts: &impl Facts) -> Result<Record, BadRecord> {
-    span(bytes)?;
-    let mut take = Take(bytes);
-    let (Some(length), Some(check)) = (take.u32(), take.u32()) else {
-        return Err(BadRecord::Short(HEADER));
-    };
-    let length = length as usize;
-    let contents = bytes.get(HEADER..length).ok_or(BadRecord::Short(length))?;
-    if check_of(contents) != check {
-        return Err(BadRecord::Check);
-    }
-    let mut take = Take(contents);
+    let mut take = Take(contents(bytes)?);
     let record = match take.byte() {
         Some(OPENED) => take_opening(&mut take).map(Record::Event),
         Some(BOOKED) => take_booked(&mut take, facts).map(Record::Event),
@@ -237,6 +231,21 @@ pub(super) fn read(bytes: &[u8], position: u64, facts: &impl Facts) -> Result<Re
         _ => None,
     };
     record.filter(|_| take.0.is_empty()).ok_or(BadRecord::Contents)
+}
+
+/// The contents of the record at the beginning of `bytes`, which match its check.
+pub(super) fn contents(bytes: &[u8]) -> Result<&[u8], BadRecord> {
+    span(bytes)?;
+    let mut take = Take(bytes);
+    let (Some(length), Some(check)) = (take.u32(), take.u32()) else {
+        return Err(BadRecord::Short(HEADER));
+    };
+    let length = length as usize;
+    let contents = bytes.get(HEADER..length).ok_or(BadRecord::Short(length))?;
+    if check_of(contents) != check {
+        return Err(BadRecord::Check);
+    }
+    Ok(contents)
 }
 
 /// Appends the facts of an account's opening.
@@ -287,22 +296,22 @@ fn take_key(take: &mut Take<'_>) -> Option<KeyUse> {
     Some(KeyUse { scope, key, fingerprint: Fingerprint::from_bytes(take.array()?) })
 }
 
-mod flag {
+pub(super) mod flag {
     //! Bits of an opening, of a booked transaction and of its entries.
     pub(super) const SETTLEMENT: u8 = 1;
     pub(super) const NUMBER_MADE: u8 = 2;
     pub(super) const KEY: u8 = 4;
 
-    pub(super) const MEMO: u8 = 1;
+    pub(in super::super) const MEMO: u8 = 1;
     pub(super) const METADATA: u8 = 2;
     /// The key is the paying account's owner's (8), the receiving one's (16), or spelled out.
     pub(super) const KEY_OF_FIRST: u8 = 8;
     pub(super) const KEY_OF_SECOND: u8 = 16;
 
-    pub(super) const DEBIT: u8 = 1;
+    pub(in super::super) const DEBIT: u8 = 1;
     /// The counterparty is the account of the other entry.
-    pub(super) const COUNTERPARTY: u8 = 2;
-    pub(super) const OWN_MEMO: u8 = 4;
+    pub(in super::super) const COUNTERPARTY: u8 = 2;
+    pub(in super::super) const OWN_MEMO: u8 = 4;
 }
 
 /// The sum of the bits whose condition holds.

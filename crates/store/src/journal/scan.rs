@@ -3,14 +3,19 @@
 //! Frames lie one behind the other, their headers between the records; a header's first four
 //! bytes are larger than any record's length, so the two are told apart.
 
-use tongjang_core::Timestamp;
+use tongjang_core::{Event, Timestamp};
 
+use super::bytes::Take;
 use super::frame::{FRAME_HEADER, FRAME_MAGIC};
 use super::log_reader::LogReader;
 use super::record::{self, BadRecord, Facts, LONGEST, Record};
+use super::trail::Block;
 use crate::StoreError;
 
-const PIECE: usize = 64 * 1024;
+/// So much is read at once: a transaction is half as far from a mark as marks are apart.
+const PIECE: usize = 32 * 1024;
+/// So much is asked of the disk at once, as what is asked for is no farther from a mark.
+const AHEAD: usize = 64 * 1024;
 
 /// A walk over the durable records.
 pub(super) struct Scan<'a> {
@@ -28,41 +33,68 @@ impl<'a> Scan<'a> {
         Self { log, end, position, have: Vec::new(), used: 0 }
     }
 
-    /// The next record that is not a transaction booked before `time`; `None` at the end.
+    /// The next event that is not a transaction booked before `time`; `None` at the end.
     pub(super) fn next_from(
         &mut self,
         time: Timestamp,
         facts: &impl Facts,
-    ) -> Result<Option<Record>, StoreError> {
-        loop {
-            if self.position >= self.end {
-                return Ok(None);
-            }
-            self.fill()?;
+    ) -> Result<Option<Event>, StoreError> {
+        while self.find_record()? {
             let bytes = &self.have[self.used..];
-            let Some(start) = bytes.first_chunk::<4>() else { return Ok(None) };
-            if *start == FRAME_MAGIC {
-                self.skip(FRAME_HEADER);
-                continue;
-            }
-            if *start == [0; 4] {
-                self.jump(self.log.next_segment(self.position));
-                continue;
-            }
             let bad = |bad: BadRecord| self.log.corrupt(self.position, bad.as_str());
             let span = record::span(bytes).map_err(bad)?;
             let early = record::booked_at(bytes).is_some_and(|booked_at| booked_at < time);
-            let found = if early { None } else { Some(record::read(bytes, self.position, facts)) };
+            let passed = early || is_block(bytes);
+            let found = if passed { None } else { Some(record::read(bytes, self.position, facts)) };
             let found = found.transpose().map_err(bad)?;
             if found == Some(Record::Filler) {
                 self.jump(self.log.next_segment(self.position));
                 continue;
             }
             self.skip(span);
-            if found.is_some() {
-                return Ok(found);
+            if let Some(Record::Event(event)) = found {
+                return Ok(Some(event));
             }
         }
+        Ok(None)
+    }
+
+    /// The next block of the account at `slot`, if it begins before `limit`.
+    pub(super) fn next_block(
+        &mut self,
+        slot: u32,
+        limit: u64,
+        facts: &impl Facts,
+    ) -> Result<Option<Block>, StoreError> {
+        while self.position < limit && self.find_record()? {
+            let bytes = &self.have[self.used..];
+            let bad = |bad: BadRecord| self.log.corrupt(self.position, bad.as_str());
+            let span = record::span(bytes).map_err(bad)?;
+            let found = if is_block_of(bytes, slot) {
+                Some(record::read(bytes, self.position, facts).map_err(bad)?)
+            } else {
+                None
+            };
+            self.skip(span);
+            if let Some(Record::Block(block)) = found {
+                return Ok(Some(block));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Goes on to where a record begins; `false` at the end.
+    fn find_record(&mut self) -> Result<bool, StoreError> {
+        while self.position < self.end {
+            self.fill()?;
+            match self.have[self.used..].first_chunk::<4>() {
+                None => break,
+                Some(start) if *start == FRAME_MAGIC => self.skip(FRAME_HEADER),
+                Some([0, 0, 0, 0]) => self.jump(self.log.next_segment(self.position)),
+                Some(_) => return Ok(true),
+            }
+        }
+        Ok(false)
     }
 
     fn skip(&mut self, bytes: usize) {
@@ -86,10 +118,27 @@ impl<'a> Scan<'a> {
         self.have.resize(PIECE, 0);
         self.used = 0;
         self.position = self.log.after_header(self.position);
-        let some = self.log.read_some(self.position, &mut self.have)?;
+        let some = match self.log.read_at_once(self.position, &mut self.have)? {
+            Some(some) => some,
+            None => {
+                self.log.will_read(&[self.position], AHEAD)?;
+                self.log.read_some(self.position, &mut self.have)?
+            }
+        };
         self.have.truncate(some);
         Ok(())
     }
+}
+
+/// Whether the record that begins `bytes` is a block, without reading all of it.
+fn is_block(bytes: &[u8]) -> bool {
+    bytes.get(record::HEADER) == Some(&record::BLOCK_OF_ENTRIES)
+}
+
+/// Whether it is a block of the account at `slot`.
+fn is_block_of(bytes: &[u8], slot: u32) -> bool {
+    let its = || bytes.get(record::HEADER + 1..).and_then(|rest| Take(rest).uint());
+    is_block(bytes) && its() == Some(slot.into())
 }
 
 #[cfg(test)]
@@ -98,8 +147,7 @@ mod tests {
     use std::sync::Arc;
 
     use tongjang_core::{
-        AccountId, Event, Fingerprint, IdempotencyKey, KeyUse, Opened, Status, StatusChanged,
-        UserId,
+        AccountId, Fingerprint, IdempotencyKey, KeyUse, Opened, Status, StatusChanged, UserId,
     };
 
     use super::*;

@@ -260,6 +260,10 @@ impl Facts for View {
         self.at(slot, |shown| shown.opened.clone())
     }
 
+    fn id(&self, slot: u32) -> Option<AccountId> {
+        self.at(slot, |shown| shown.opened.id)
+    }
+
     fn slot(&self, id: AccountId) -> Option<u32> {
         self.register.slot(id).filter(|slot| *slot < self.published())
     }

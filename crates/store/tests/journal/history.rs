@@ -54,7 +54,8 @@ fn check(ledger: &Ledger, all: &[Row]) {
                 let mut after: Option<EntryNumber> = None;
                 loop {
                     let filter = filter.clone();
-                    let query = EntryQuery { filter, order, after, limit: 37, scan_limit: 99 };
+                    let query =
+                        EntryQuery { filter, order, after, offset: 0, limit: 37, scan_limit: 99 };
                     let page = ledger.entries(&query);
                     got.extend(page.rows);
                     after = page.resume;

@@ -171,7 +171,7 @@ impl Ledger {
     pub(crate) fn rows(&self, account: AccountId, order: Order) -> Vec<Row> {
         let filter = EntryFilter::all(account);
         let (limit, scan_limit) = (usize::MAX, usize::MAX);
-        self.entries(&EntryQuery { filter, order, after: None, limit, scan_limit }).rows
+        self.entries(&EntryQuery { filter, order, after: None, offset: 0, limit, scan_limit }).rows
     }
 }
 

@@ -8,5 +8,6 @@ mod golden;
 mod history;
 mod keys;
 mod ledger;
+mod reads;
 mod restart;
 mod scripts;

@@ -114,7 +114,8 @@ fn prepare(
     random: &mut Random,
 ) -> anyhow::Result<Ask> {
     let page = |filter: EntryFilter, order| -> Ask {
-        let query = EntryQuery { filter, order, after: None, limit: 50, scan_limit: 10_000 };
+        let query =
+            EntryQuery { filter, order, after: None, offset: 0, limit: 50, scan_limit: 10_000 };
         Box::new(move |reader| shown(reader.entries(&query)))
     };
     let all = EntryFilter::all(account);

@@ -6,6 +6,8 @@ use tongjang_core::apply::apply;
 use tongjang_core::{Caller, Decision, MemoryBook, Request, decide};
 
 use super::*;
+use crate::Row;
+use crate::journal::row::{self, Whose};
 
 /// Accounts in the order of their opening.
 #[derive(Default)]
@@ -144,6 +146,37 @@ fn a_filler_is_read_as_one() {
     assert_eq!(read(&more, 4096, &Table::default()), Err(BadRecord::Contents));
 }
 
+#[test]
+fn a_row_is_what_reading_the_whole_transaction_gives() {
+    let (table, events) = events();
+    let mut rows = 0;
+    for event in &events {
+        let bytes = written(&table, event);
+        let Event::Booked(Booked { transaction, .. }) = event else {
+            let whose = Whose { slot: 0, id: table.0[0].id };
+            assert_eq!(row::read(&bytes, whose, 1, &table), Ok(None));
+            continue;
+        };
+        for entry in &transaction.entries {
+            let whose = Whose { slot: table.slot(entry.account).unwrap(), id: entry.account };
+            let Transaction { id, kind, booked_at, .. } = *transaction;
+            let row = Row { transaction: id, kind, booked_at, entry: entry.clone() };
+            let number = entry.number.get();
+            assert_eq!(row::read(&bytes, whose, number, &table), Ok(Some(row)));
+            assert_eq!(row::read(&bytes, whose, number + 1, &table), Ok(None));
+            for length in 0..bytes.len() - 8 {
+                let cut = row::read(&bytes[..length], whose, number, &table);
+                assert!(matches!(cut, Err(BadRecord::Short(_))));
+            }
+            let mut torn = bytes.clone();
+            torn[HEADER + 30] ^= 1;
+            assert_eq!(row::read(&torn, whose, number, &table), Err(BadRecord::Check));
+            rows += 1;
+        }
+    }
+    assert_eq!(rows, 10);
+}
+
 proptest! {
     #[test]
     fn bytes_that_are_no_record_are_refused(
@@ -164,6 +197,8 @@ proptest! {
         let (table, _) = events();
         let bytes = record(&[&[tag][..], &rest].concat());
         let _ = read(&bytes, position, &table);
+        let whose = Whose { slot: 0, id: table.0[0].id };
+        let _ = row::read(&bytes, whose, 1, &table);
         let _ = booked_at(&bytes);
     }
 
