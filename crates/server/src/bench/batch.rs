@@ -249,6 +249,10 @@ fn send(address: &str, requests: Vec<Vec<u8>>, each: u64) -> anyhow::Result<()> 
         let mut writing = stream.try_clone()?;
         let written = std::thread::spawn(move || writing.write_all(&bytes));
         let read = outcomes::read(&mut stream, each);
+        if read.is_err() {
+            // The server may wait for somebody to read on, and the writer for the server.
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
         // Who wrote into a connection that the server gave up has only half of the reason.
         let written = written.join().map_err(|_| anyhow::anyhow!("the writer panicked"))?;
         read.context("POST /v1/batches").and(written.context("writing to POST /v1/batches"))

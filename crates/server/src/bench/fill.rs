@@ -129,7 +129,7 @@ pub(crate) fn fill(
     dir: &Path,
     spec: &Spec,
     mut watch: impl FnMut(&Progress) -> anyhow::Result<()>,
-) -> anyhow::Result<(Ledger, Workload)> {
+) -> anyhow::Result<Ledger> {
     spec.check()?;
     let there = dir.join("journal").exists();
     anyhow::ensure!(!there, "there is a ledger in {}; name a new folder", dir.display());
@@ -151,7 +151,6 @@ pub(crate) fn fill(
     };
     watch(&progress)?;
     let left = spec.transactions - spec.accounts;
-    let after = workload.clone();
     let requests = generated(workload, left, spec.batch)?;
     let mut tenth = 1;
     loop {
@@ -171,7 +170,7 @@ pub(crate) fn fill(
     }
     anyhow::ensure!(progress.transactions == spec.transactions, "the requests ran out too early");
     ledger.settle()?;
-    Ok((ledger, after))
+    Ok(ledger)
 }
 
 /// Makes `count` requests in a thread of their own, a few batches ahead.
@@ -284,7 +283,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         whole: spec.transactions,
     };
     let mut opening = None;
-    let (ledger, _) = fill(dir, spec, |progress| {
+    let ledger = fill(dir, spec, |progress| {
         if opening.is_none() {
             // From here on only bookings are counted.
             opening = Some(watch.begun.seconds());

@@ -25,7 +25,7 @@ use crate::cli::table::{Align, Table};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Ledgers that are there, as `bench fill` makes them; any will do. They are only read
+    /// Ledgers that are there; any will do. They are only read, but for a user whom --http adds
     #[arg(long, value_name = "DIR", num_args = 1.., value_delimiter = ',')]
     ledger: Vec<PathBuf>,
     /// Make ledgers of so many transactions, with 200 entries an account and one hot account, and
@@ -97,6 +97,7 @@ struct Cell {
     kind: Kind,
     warm: Times,
     cold: Times,
+    warm_bytes: Option<u64>,
     cold_bytes: Option<u64>,
     http: Times,
 }
@@ -111,6 +112,8 @@ struct Figures {
     query: Kind,
     warm: Latency,
     cold: Option<Latency>,
+    /// From the disk, in process; zero shows that the warm ones were warm.
+    warm_read_bytes_per_query: Option<f64>,
     cold_read_bytes_per_query: Option<f64>,
     /// How many single reads of 4 KiB a cold query takes as long as, at the median.
     cold_of_raw_read: Option<f64>,
@@ -165,7 +168,7 @@ fn ledgers(args: &Args) -> anyhow::Result<(Option<Scratch>, Vec<PathBuf>)> {
         let start = now();
         let spec = Spec::plain(size, (size / 100).max(20), Shape::Hot);
         let mut tenth = 0;
-        let (ledger, _) = fill(&dir, &spec, |progress| {
+        let ledger = fill(&dir, &spec, |progress| {
             let done = progress.transactions * 10 / size;
             if done > tenth {
                 tenth = done;
@@ -225,11 +228,16 @@ impl Asked {
         for nth in 0..self.cells.len() {
             // Looking up what a query needs reads around it, so it is ahead of the clock.
             let (mut warm, mut cold) = (Times::new(), Times::new());
-            for query in self.queries(nth, args.queries, random)? {
+            let queries = self.queries(nth, args.queries, random)?;
+            // The cold ones before have emptied the cache: what these need is read once for all.
+            queries.iter().try_for_each(|query| query.ask(&self.reader))?;
+            let before = Io::so_far(&self.dir);
+            for query in &queries {
                 let start = now();
                 query.ask(&self.reader)?;
                 warm.record(start);
             }
+            let warm_read = Io::so_far(&self.dir).since(&before).process_read;
             let mut bytes = None;
             if !args.no_cold {
                 let queries = self.queries(nth, args.cold, random)?;
@@ -250,6 +258,7 @@ impl Asked {
             if counts {
                 let cell = &mut self.cells[nth];
                 cell.warm.add(&warm);
+                cell.warm_bytes = warm_read.map(|bytes| bytes + cell.warm_bytes.unwrap_or(0));
                 cell.cold.add(&cold);
                 cell.cold_bytes = bytes.map(|bytes| bytes + cell.cold_bytes.unwrap_or(0));
             }
@@ -294,6 +303,9 @@ impl Asked {
                 query: cell.kind,
                 warm: cell.warm.latency(),
                 cold,
+                warm_read_bytes_per_query: cell
+                    .warm_bytes
+                    .and_then(|bytes| ratio(bytes as f64, cell.warm.count() as f64)),
                 cold_read_bytes_per_query: cold
                     .and_then(|cold| ratio(cell.cold_bytes? as f64, cold.count as f64)),
                 cold_of_raw_read: cold.zip(raw).and_then(|(c, raw)| ratio(c.p50_us, raw.p50_us)),
@@ -306,7 +318,7 @@ impl Asked {
 impl Cell {
     fn new(whose: Whose, kind: Kind) -> Self {
         let (warm, cold, http) = (Times::new(), Times::new(), Times::new());
-        Self { whose, kind, warm, cold, cold_bytes: None, http }
+        Self { whose, kind, warm, cold, warm_bytes: None, cold_bytes: None, http }
     }
 }
 
@@ -390,7 +402,10 @@ fn tell(report: &mut Report, args: &Args, asked: &[Asked]) {
         }
         report.say("cold: posix_fadvise(DONTNEED) on all files of the ledger before each query");
     }
-    report.say("50 rows a page; in process but for the last column; all rounds together");
+    report.say(
+        "50 rows a page; in process but for the last column; all rounds together; a warm query was \
+         asked once before",
+    );
     report.table(&table);
     for one in figures.iter().flatten() {
         report.result(one);

@@ -155,7 +155,6 @@ impl Bench {
     fn measure(&mut self, connections: usize, rounds: u32) -> anyhow::Result<Figures> {
         let mut rates = [Vec::new(), Vec::new(), Vec::new()];
         let mut times = [Times::new(), Times::new(), Times::new()];
-        let mut raw = Vec::new();
         for round in 0..=rounds {
             let sides =
                 [(&self.noop, &self.many), (&self.real, &self.many), (&self.real, &self.one)];
@@ -170,11 +169,10 @@ impl Bench {
                 }
             }
             self.raw.sample()?;
-            raw.push(self.raw.limits().sync.p50_us);
         }
         let [noop, many, one] = rates.map(|rates| median(&rates));
         let [noop_times, many_times, one_times] = times.map(|times| times.latency());
-        let alone = connections == 1;
+        let (alone, sync) = (connections == 1, self.raw.limits().sync);
         Ok(Figures {
             connections,
             noop_per_second: noop,
@@ -182,7 +180,7 @@ impl Bench {
             one_account_per_second: one,
             of_noop: ratio(many, noop),
             one_of_many: ratio(one, many),
-            of_raw_sync: alone.then(|| ratio(many_times.p50_us, median(&raw))).flatten(),
+            of_raw_sync: alone.then(|| ratio(many_times.p50_us, sync.p50_us)).flatten(),
             noop: noop_times,
             deposits: many_times,
             one_account: one_times,

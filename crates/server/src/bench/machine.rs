@@ -162,7 +162,13 @@ impl Io {
     }
 }
 
+#[cfg(not(target_os = "linux"))]
+fn device_written(_: &Path) -> Option<u64> {
+    None
+}
+
 /// The bytes that a block device took, if the directory's one can be found.
+#[cfg(target_os = "linux")]
 fn device_written(dir: &Path) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
 
@@ -173,6 +179,7 @@ fn device_written(dir: &Path) -> Option<u64> {
 }
 
 /// The tenth field: Documentation/admin-guide/iostats.rst of Linux.
+#[cfg(any(target_os = "linux", test))]
 fn sectors_written(stats: &str, major: u64, minor: u64) -> Option<u64> {
     stats.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();

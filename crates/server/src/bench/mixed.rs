@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             eprintln!("filling {} transactions", grouped(args.transactions as f64));
             let dir = scratch.path().join("ledger");
             let spec = Spec::plain(args.transactions, args.accounts, Shape::Uniform);
-            fill(&dir, &spec, |_| Ok(()))?.0.close()?;
+            fill(&dir, &spec, |_| Ok(()))?.close()?;
             dir
         }
     };

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::limits::DiskLimits;
 use super::machine::Machine;
+use crate::app::Clock;
 
 /// What the options of all measurements have in common.
 #[derive(Clone, Debug, Args)]
@@ -49,6 +50,7 @@ impl Output {
 pub(crate) struct Report {
     name: &'static str,
     machine: Machine,
+    began_at: String,
     settings: Value,
     limits: Map<String, Value>,
     results: Vec<Value>,
@@ -77,8 +79,10 @@ impl Report {
             );
         }
         let text = format!("{}\ntongjang {}\n", machine.told(), crate::cli::VERSION);
+        let now = jiff::Timestamp::from_microsecond(Clock::system().now().micros())?;
+        let began_at = format!("{now:.0}");
         let (limits, results) = (Map::new(), Vec::new());
-        Ok(Self { name, machine, settings, limits, results, summary: Value::Null, text })
+        Ok(Self { name, machine, began_at, settings, limits, results, summary: Value::Null, text })
     }
 
     /// A limit of this machine that the results are held to.
@@ -123,6 +127,7 @@ impl Report {
                 "debug": cfg!(debug_assertions),
             },
             "machine": self.machine,
+            "began_at": self.began_at,
             "settings": self.settings,
             "limits": self.limits,
             "results": self.results,

@@ -1,7 +1,9 @@
 //! `tongjang bench` as the program itself, in tiny runs: what is measured holds no secret and no
 //! promise, but the documents must have their figures and the ledgers must be ledgers.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -153,6 +155,45 @@ fn a_slip_is_told_before_anything_is_made() {
     let none = failed(&["history", "--ledger", path.to_str().unwrap()]);
     assert!(none.contains("there is no ledger in"), "{none}");
     assert!(!path.exists());
+}
+
+/// The processes that `parent` began, and whether each still runs; none where there is no `/proc`.
+fn children(parent: &str) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten();
+    processes
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|pid| state(pid).is_some_and(|(_, of)| of == parent))
+        .collect()
+}
+
+/// The state of a process and its parent: the first two fields after its name, proc(5).
+fn state(pid: &str) -> Option<(String, String)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace().map(str::to_owned);
+    Some((fields.next()?, fields.next()?))
+}
+
+#[test]
+fn an_interruption_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = tongjang(&["bench", "http", "--seconds", "600", "--dir"]);
+    let mut bench = command.arg(dir.path()).stderr(Stdio::piped()).spawn().unwrap();
+    let errors = BufReader::new(bench.stderr.take().unwrap());
+    let begun = errors.lines().map(Result::unwrap).find(|line| line == "1 connections");
+    assert!(begun.is_some(), "it ended before it began");
+    let parent = bench.id().to_string();
+    let servers = children(&parent);
+    assert_eq!(servers.len(), if Path::new("/proc").exists() { 2 } else { 0 });
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert!(Command::new("kill").args(["-INT", &parent]).status().unwrap().success());
+    assert_eq!(bench.wait().unwrap().code(), Some(130));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    for server in servers {
+        // It was told already, and a killed process needs a moment to be gone.
+        while state(&server).is_some_and(|(state, _)| state != "Z") {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
 }
 
 /// Every tag is closed in its turn, and no text holds a bare `<` or `&`.
