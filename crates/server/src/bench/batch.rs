@@ -110,8 +110,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         disk = Some(sides.end()?);
     }
-    if let Some(limits) = disk {
-        report.disk(&limits);
+    if let Some(raw) = disk {
+        report.disk(&raw);
     }
     report.say("every transfer has a key; every outcome was read and was a 201, in order");
     report.table(&table);
@@ -197,9 +197,9 @@ impl<'a> Sides<'a> {
     }
 
     /// Stops what runs; what the bare disk took meanwhile.
-    fn end(self) -> anyhow::Result<super::limits::DiskLimits> {
+    fn end(self) -> anyhow::Result<RawDisk> {
         self.served.stop()?;
-        Ok(self.raw.limits())
+        Ok(self.raw)
     }
 }
 

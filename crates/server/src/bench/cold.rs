@@ -67,11 +67,11 @@ impl Files {
 }
 
 #[cfg(target_os = "linux")]
-fn dont_need(file: &File) -> anyhow::Result<()> {
+pub(super) fn dont_need(file: &File) -> anyhow::Result<()> {
     Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn dont_need(_: &File) -> anyhow::Result<()> {
+pub(super) fn dont_need(_: &File) -> anyhow::Result<()> {
     anyhow::bail!("this system cannot drop a file from its cache; add --no-cold")
 }

@@ -96,7 +96,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         bench.ledger.close()?;
     }
-    report.disk(&raw.limits());
+    report.disk(&raw);
     report.say("every transfer has a key; rates are medians, a batch of 1 waits for its sync");
     report.table(&table);
     report.end(&common.output)

@@ -312,7 +312,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             .and_then(|bytes| ratio(bytes as f64 / tenth.seconds, bandwidth));
         report.result(&*tenth);
     }
-    report.disk(&limits);
+    report.disk(&watch.raw);
     report.summary(json!({
         "opening_seconds": opening,
         "booking_seconds": booked,

@@ -146,7 +146,7 @@ impl Bench {
             ]);
             report.result(figures);
         }
-        report.disk(&self.raw.limits());
+        report.disk(&self.raw);
         report.say("each deposit has an Idempotency-Key and is durable before it is answered");
         report.table(&table);
         self.real.stop()

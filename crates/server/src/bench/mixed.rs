@@ -136,7 +136,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         report.result(figures);
     }
     bench.served.stop()?;
-    report.disk(&bench.raw.limits());
+    report.disk(&bench.raw);
     report.say(&format!("{}% read the newest page of an account, 50 rows", args.reads));
     report.table(&table);
     report.end(&common.output)

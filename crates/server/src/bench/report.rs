@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::limits::DiskLimits;
+use super::limits::RawDisk;
 use super::machine::Machine;
 use crate::app::Clock;
 
@@ -92,9 +92,10 @@ impl Report {
     }
 
     /// The limits of the disk, in words too.
-    pub(crate) fn disk(&mut self, limits: &DiskLimits) {
-        self.limit("disk", limits);
-        self.say(&limits.told());
+    pub(crate) fn disk(&mut self, raw: &RawDisk) {
+        self.limit("disk", raw.limits());
+        self.limit("disk_each_way", raw.each_way());
+        self.say(&raw.limits().told());
     }
 
     pub(crate) fn result(&mut self, figures: impl Serialize) {
