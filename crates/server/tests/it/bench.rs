@@ -188,12 +188,15 @@ fn an_interruption_leaves_nothing_behind() {
     assert!(Command::new("kill").args(["-INT", &parent]).status().unwrap().success());
     assert_eq!(bench.wait().unwrap().code(), Some(130));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-    for server in servers {
-        // It was told already, and a killed process needs a moment to be gone.
-        while state(&server).is_some_and(|(state, _)| state != "Z") {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+    // They were told already, and a killed process needs a moment to be gone.
+    let runs = |server: &String| state(server).is_some_and(|(state, _)| state != "Z");
+    for _ in 0..1_000 {
+        if !servers.iter().any(runs) {
+            return;
         }
+        std::thread::sleep(std::time::Duration::from_millis(10));
     }
+    panic!("some of {servers:?} still run");
 }
 
 /// Every tag is closed in its turn, and no text holds a bare `<` or `&`.
