@@ -1,9 +1,10 @@
 //! The command line: a file a command. Without a command it serves.
 
+mod bench;
 mod history;
 mod list;
 mod serve;
-mod table;
+pub(crate) mod table;
 mod user;
 mod verify;
 
@@ -15,7 +16,8 @@ use tongjang_store::journal::{Journal, JournalConfig};
 
 use crate::ledger::LedgerReader;
 
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TONGJANG_COMMIT"), ")");
+pub(crate) const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("TONGJANG_COMMIT"), ")");
 
 /// Accounts whose balance and history cannot disagree
 #[derive(Debug, Parser)]
@@ -41,6 +43,8 @@ enum Command {
     Account(AccountCommand),
     /// Show what was booked on an account
     History(history::HistoryArgs),
+    /// Measure the ledger on this machine
+    Bench(Box<bench::BenchArgs>),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -87,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::User(UserCommand::Add(args)) => user::add(&args),
         Command::Account(AccountCommand::List(args)) => list::list(&args),
         Command::History(args) => history::history(&args),
+        Command::Bench(args) => bench::bench(&args),
         Command::Completions { shell } => {
             let mut completions = Vec::new();
             let name = "tongjang";
@@ -115,7 +120,7 @@ fn openapi() -> anyhow::Result<ExitCode> {
 }
 
 /// Writes to standard output. Whoever reads it may stop when he has seen enough, as `head` does.
-fn print(text: &str) -> anyhow::Result<ExitCode> {
+pub(crate) fn print(text: &str) -> anyhow::Result<ExitCode> {
     use std::io::{ErrorKind, Write};
 
     match std::io::stdout().write_all(text.as_bytes()) {

@@ -7,25 +7,25 @@ use tongjang_core::Currency;
 
 /// Where a column's cells stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Align {
+pub(crate) enum Align {
     Left,
     Right,
 }
 
 /// Rows under a header.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     columns: Vec<(&'static str, Align)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(columns: &[(&'static str, Align)]) -> Self {
+    pub(crate) fn new(columns: &[(&'static str, Align)]) -> Self {
         Self { columns: columns.to_vec(), rows: Vec::new() }
     }
 
     /// Adds a row, a cell a column.
-    pub(super) fn row(&mut self, cells: Vec<String>) {
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
         // A name or memo is another's text: it must not move the cursor about.
         let safe = |cell: String| cell.replace(char::is_control, " ");
         self.rows.push(cells.into_iter().map(safe).collect());
@@ -64,7 +64,7 @@ impl fmt::Display for Table {
 }
 
 /// `minor` units with the currency's decimals and its digits in groups of three.
-pub(super) fn amount(minor: i128, currency: Currency) -> String {
+pub(crate) fn amount(minor: i128, currency: Currency) -> String {
     let decimals = usize::from(currency.exponent());
     let digits = format!("{:0>1$}", minor.unsigned_abs(), decimals + 1);
     let (whole, fraction) = digits.split_at(digits.len() - decimals);

@@ -7,6 +7,7 @@ mod app;
 mod authorization;
 mod bank;
 mod batches;
+mod bench;
 mod cli;
 mod edge;
 mod errors;

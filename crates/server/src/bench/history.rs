@@ -1,0 +1,456 @@
+//! `bench history`: what people ask of a passbook, on ledgers of different sizes.
+//!
+//! Each query is asked of any account and of the busiest one, with all of the ledger in the page
+//! cache and with none of it. The ledgers take turns within each round.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde::Serialize;
+use serde_json::json;
+use tongjang_core::AccountId;
+use tongjang_store::journal::{Journal, JournalConfig, JournalReader};
+
+use super::cold::Files;
+use super::figures::{Elapsed, Latency, Times, grouped, now, ratio, share, short};
+use super::fill::{Spec, fill};
+use super::machine::Io;
+use super::plot::{Chart, Panel, Series};
+use super::queries::{Kind, Population, Query};
+use super::report::{Common, Report};
+use super::scratch::Scratch;
+use super::served::{Served, token};
+use super::workload::{Random, Shape};
+use crate::cli::table::{Align, Table};
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Ledgers that are there; any will do. They are only read, but for a user whom --http adds
+    #[arg(long, value_name = "DIR", num_args = 1.., value_delimiter = ',')]
+    ledger: Vec<PathBuf>,
+    /// Make ledgers of so many transactions, with 200 entries an account and one hot account, and
+    /// remove them afterwards
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = size,
+        conflicts_with = "ledger", default_value = "100k,1M,10M")]
+    sizes: Vec<usize>,
+    /// How many queries of each kind a round makes with everything cached
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    queries: usize,
+    /// How many with nothing cached; all files are put out of the cache before each
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    cold: usize,
+    /// Ask nothing with nothing cached
+    #[arg(long)]
+    no_cold: bool,
+    /// Ask over HTTP too, one request at a time; `bench fill` must have made the ledgers
+    #[arg(long)]
+    http: bool,
+    /// Draw latency against size
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `100k`, `1M` or plain digits.
+fn size(text: &str) -> Result<usize, String> {
+    let (digits, factor) = match text.strip_suffix(['k', 'K', 'm', 'M']) {
+        Some(digits) if text.ends_with(['k', 'K']) => (digits, 1_000),
+        Some(digits) => (digits, 1_000_000),
+        None => (text, 1),
+    };
+    let size = digits.parse::<usize>().ok().and_then(|digits| digits.checked_mul(factor));
+    size.filter(|size| *size >= 100)
+        .ok_or_else(|| format!("{text:?} is no size from 100 on, such as 100k or 10M"))
+}
+
+/// Whose passbook is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Whose {
+    Any,
+    Busiest,
+}
+
+impl Whose {
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Any => "any account",
+            Self::Busiest => "the busiest account",
+        }
+    }
+}
+
+/// A ledger that is asked.
+struct Asked {
+    dir: PathBuf,
+    reader: JournalReader,
+    people: Population,
+    files: Files,
+    raw: Times,
+    cells: Vec<Cell>,
+}
+
+/// A kind of query on a ledger.
+struct Cell {
+    whose: Whose,
+    kind: Kind,
+    warm: Times,
+    cold: Times,
+    warm_bytes: Option<u64>,
+    cold_bytes: Option<u64>,
+    http: Times,
+}
+
+#[derive(Serialize)]
+struct Figures {
+    ledger: String,
+    transactions: u64,
+    accounts: usize,
+    busiest_entries: u64,
+    account: Whose,
+    query: Kind,
+    warm: Latency,
+    cold: Option<Latency>,
+    /// From the disk, in process; zero shows that the warm ones were warm.
+    warm_read_bytes_per_query: Option<f64>,
+    cold_read_bytes_per_query: Option<f64>,
+    /// How many single reads of 4 KiB a cold query takes as long as, at the median.
+    cold_of_raw_read: Option<f64>,
+    http: Option<Latency>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let common = &args.common;
+    anyhow::ensure!(args.queries >= 1, "--queries must be at least 1");
+    let settings = json!({
+        "ledgers": args.ledger, "sizes": args.ledger.is_empty().then_some(&args.sizes),
+        "queries": args.queries, "cold": (!args.no_cold).then_some(args.cold),
+        "http": args.http, "rounds": common.rounds, "rows_a_page": 50,
+    });
+    let place = args.ledger.first().cloned().unwrap_or_else(|| common.dir());
+    let there = args.ledger.is_empty() || place.is_dir();
+    anyhow::ensure!(there, "there is no ledger in {}", place.display());
+    let mut report = Report::begin("history", &place, settings)?;
+    let (_scratch, dirs) = ledgers(args)?;
+    let mut asked = dirs.into_iter().map(Asked::open).collect::<anyhow::Result<Vec<_>>>()?;
+    asked.sort_by_key(|ledger| ledger.people.transactions);
+    let mut random = Random(9);
+    for round in 0..=common.rounds {
+        eprintln!("round {round} of {}", common.rounds);
+        for ledger in &mut asked {
+            // The first round warms up.
+            ledger.round(args, round > 0, &mut random)?;
+        }
+    }
+    if args.http {
+        for ledger in &mut asked {
+            ledger.over_http(args.queries * common.rounds as usize, &mut random)?;
+        }
+    }
+    tell(&mut report, args, &asked);
+    if let Some(path) = &args.svg {
+        let drawn = chart(&asked, !args.no_cold).svg();
+        std::fs::write(path, drawn).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    report.end(&common.output)
+}
+
+/// The ledgers to ask, made first if none are named.
+fn ledgers(args: &Args) -> anyhow::Result<(Option<Scratch>, Vec<PathBuf>)> {
+    if !args.ledger.is_empty() {
+        return Ok((None, args.ledger.clone()));
+    }
+    let scratch = Scratch::in_dir(&args.common.dir())?;
+    let mut dirs = Vec::new();
+    for &size in &args.sizes {
+        let dir = scratch.path().join(size.to_string());
+        let start = now();
+        let spec = Spec::plain(size, (size / 100).max(20), Shape::Hot);
+        let mut tenth = 0;
+        let ledger = fill(&dir, &spec, |progress| {
+            let done = progress.transactions * 10 / size;
+            if done > tenth {
+                tenth = done;
+                eprintln!("{} of {} transactions", grouped(progress.transactions as f64), size);
+            }
+            Ok(())
+        })?;
+        ledger.close()?;
+        eprintln!("{} transactions in {} s", grouped(size as f64), short(start.seconds()));
+        dirs.push(dir);
+    }
+    Ok((Some(scratch), dirs))
+}
+
+impl Asked {
+    fn open(dir: PathBuf) -> anyhow::Result<Self> {
+        // Only a new ledger takes an id, and reading makes none.
+        let reader = Journal::open_to_read(&JournalConfig::new(&dir, [0; 16]))
+            .with_context(|| format!("cannot read the ledger in {}", dir.display()))?;
+        let people = Population::of(&reader)?;
+        anyhow::ensure!(
+            !people.accounts.is_empty(),
+            "no customer of {} moved money",
+            dir.display()
+        );
+        let files = Files::of(&dir)?;
+        let cells = [Whose::Any, Whose::Busiest]
+            .into_iter()
+            .flat_map(|whose| Kind::ALL.map(|kind| Cell::new(whose, kind)))
+            .collect();
+        Ok(Self { dir, reader, people, files, raw: Times::new(), cells })
+    }
+
+    fn queries(
+        &self,
+        cell: usize,
+        count: usize,
+        random: &mut Random,
+    ) -> anyhow::Result<Vec<Query>> {
+        let Cell { whose, kind, .. } = self.cells[cell];
+        let some = |random: &mut Random| -> AccountId {
+            let accounts = &self.people.accounts;
+            match whose {
+                Whose::Any => accounts[random.below(accounts.len() as u64) as usize],
+                Whose::Busiest => self.people.busiest,
+            }
+        };
+        (0..count)
+            .map(|_| {
+                let account = some(random);
+                Query::prepare(&self.reader, kind, account, random)
+            })
+            .collect()
+    }
+
+    fn round(&mut self, args: &Args, counts: bool, random: &mut Random) -> anyhow::Result<()> {
+        for nth in 0..self.cells.len() {
+            // Looking up what a query needs reads around it, so it is ahead of the clock.
+            let (mut warm, mut cold) = (Times::new(), Times::new());
+            let queries = self.queries(nth, args.queries, random)?;
+            // The cold ones before have emptied the cache: what these need is read once for all.
+            queries.iter().try_for_each(|query| query.ask(&self.reader))?;
+            let before = Io::so_far(&self.dir);
+            for query in &queries {
+                let start = now();
+                query.ask(&self.reader)?;
+                warm.record(start);
+            }
+            let warm_read = Io::so_far(&self.dir).since(&before).process_read;
+            let mut bytes = None;
+            if !args.no_cold {
+                let queries = self.queries(nth, args.cold, random)?;
+                let mut read = Io::none();
+                for query in queries {
+                    self.files.drop_from_cache()?;
+                    let (before, start) = (Io::so_far(&self.dir), now());
+                    query.ask(&self.reader)?;
+                    cold.record(start);
+                    read = read.plus(&Io::so_far(&self.dir).since(&before));
+                }
+                bytes = read.process_read;
+                let raw = self.files.sample(args.cold.min(20), random)?;
+                if counts {
+                    self.raw.add(&raw);
+                }
+            }
+            if counts {
+                let cell = &mut self.cells[nth];
+                cell.warm.add(&warm);
+                cell.warm_bytes = warm_read.map(|bytes| bytes + cell.warm_bytes.unwrap_or(0));
+                cell.cold.add(&cold);
+                cell.cold_bytes = bytes.map(|bytes| bytes + cell.cold_bytes.unwrap_or(0));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same over HTTP, where everything is cached and one request follows the other.
+    fn over_http(&mut self, count: usize, random: &mut Random) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.people.ours,
+            "--http needs ledgers that `tongjang bench fill` made, as only the owner of an \
+             account may see it; {} is somebody's own",
+            self.dir.display()
+        );
+        let token = token(&self.dir)?;
+        let served = Served::ledger(&self.dir)?;
+        for nth in 0..self.cells.len() {
+            let settlement = self.people.busiest.is_settlement();
+            if self.cells[nth].whose == Whose::Busiest && settlement {
+                continue;
+            }
+            let queries = self.queries(nth, count, random)?;
+            let paths: Vec<String> = queries.iter().filter_map(Query::path).collect();
+            if paths.len() == count {
+                self.cells[nth].http = super::load::one_by_one(&served.address, &token, &paths)?;
+            }
+        }
+        served.stop()
+    }
+
+    fn figures(&self) -> impl Iterator<Item = Figures> {
+        self.cells.iter().map(|cell| {
+            let told = |times: &Times| (times.count() > 0).then(|| times.latency());
+            let (cold, raw) = (told(&cell.cold), told(&self.raw));
+            Figures {
+                ledger: self.dir.display().to_string(),
+                transactions: self.people.transactions,
+                accounts: self.people.accounts.len(),
+                busiest_entries: self.people.busiest_entries,
+                account: cell.whose,
+                query: cell.kind,
+                warm: cell.warm.latency(),
+                cold,
+                warm_read_bytes_per_query: cell
+                    .warm_bytes
+                    .and_then(|bytes| ratio(bytes as f64, cell.warm.count() as f64)),
+                cold_read_bytes_per_query: cold
+                    .and_then(|cold| ratio(cell.cold_bytes? as f64, cold.count as f64)),
+                cold_of_raw_read: cold.zip(raw).and_then(|(c, raw)| ratio(c.p50_us, raw.p50_us)),
+                http: told(&cell.http),
+            }
+        })
+    }
+}
+
+impl Cell {
+    fn new(whose: Whose, kind: Kind) -> Self {
+        let (warm, cold, http) = (Times::new(), Times::new(), Times::new());
+        Self { whose, kind, warm, cold, warm_bytes: None, cold_bytes: None, http }
+    }
+}
+
+fn tell(report: &mut Report, args: &Args, asked: &[Asked]) {
+    let mut table = Table::new(&[
+        ("query", Align::Left),
+        ("of", Align::Left),
+        ("transactions", Align::Right),
+        ("warm µs p50 / p99", Align::Right),
+        ("cold µs p50 / p99", Align::Right),
+        ("cold KiB", Align::Right),
+        ("raw reads", Align::Right),
+        ("HTTP µs p50 / p99", Align::Right),
+    ]);
+    let figures: Vec<Vec<Figures>> = asked.iter().map(|of| of.figures().collect()).collect();
+    let mut ratios = Vec::new();
+    let rows = figures.first().map_or(0, Vec::len);
+    for row in 0..rows {
+        let across: Vec<&Figures> = figures.iter().map(|ledger| &ledger[row]).collect();
+        for one in &across {
+            let brief = |latency: Option<Latency>| latency.map_or("–".into(), |l| l.brief());
+            let kib = one.cold_read_bytes_per_query.map_or("–".into(), |b| short(b / 1024.0));
+            table.row(vec![
+                one.query.told().to_owned(),
+                one.account.told().to_owned(),
+                grouped(one.transactions as f64),
+                one.warm.brief(),
+                brief(one.cold),
+                kib,
+                one.cold_of_raw_read.map_or("–".into(), short),
+                brief(one.http),
+            ]);
+        }
+        let (Some(first), Some(last)) = (across.first(), across.last()) else { continue };
+        if across.len() < 2 {
+            continue;
+        }
+        let of = |pick: fn(&Latency) -> f64, side: fn(&Figures) -> Option<Latency>| {
+            Some((pick(&side(last)?), pick(&side(first)?)))
+        };
+        let both = |side: fn(&Figures) -> Option<Latency>| {
+            (of(|l| l.p50_us, side), of(|l| l.p99_us, side))
+        };
+        let (warm, cold) = (both(|f| Some(f.warm)), both(|f| f.cold));
+        type Pair = (Option<(f64, f64)>, Option<(f64, f64)>);
+        let told = |(p50, p99): Pair| {
+            let share = |pair: Option<(f64, f64)>| pair.map_or("–".into(), |(a, b)| share(a, b));
+            format!("{} / {}", share(p50), share(p99))
+        };
+        let document = |(p50, p99): Pair| {
+            let ratio = |pair: Option<(f64, f64)>| pair.and_then(|(a, b)| ratio(a, b));
+            json!({"p50": ratio(p50), "p99": ratio(p99)})
+        };
+        table.row(vec![
+            first.query.told().to_owned(),
+            first.account.told().to_owned(),
+            "largest / smallest".to_owned(),
+            told(warm),
+            told(cold),
+            String::new(),
+            String::new(),
+            String::new(),
+        ]);
+        ratios.push(json!({
+            "query": first.query, "account": first.account,
+            "warm": document(warm), "cold": document(cold),
+        }));
+    }
+    if !args.no_cold {
+        let raw: Vec<_> = asked
+            .iter()
+            .map(|of| json!({"transactions": of.people.transactions, "read": of.raw.latency()}))
+            .collect();
+        report.limit("cold_read_4_kib", raw);
+        for of in asked {
+            report.say(&format!(
+                "bare cold read of 4 KiB in the ledger of {} transactions, p50 / p99: {} µs",
+                grouped(of.people.transactions as f64),
+                of.raw.latency().brief()
+            ));
+        }
+        report.say("cold: posix_fadvise(DONTNEED) on all files of the ledger before each query");
+    }
+    report.say(
+        "50 rows a page; in process but for the last column; all rounds together; a warm query was \
+         asked once before",
+    );
+    report.table(&table);
+    for one in figures.iter().flatten() {
+        report.result(one);
+    }
+    report.summary(json!({"largest_by_smallest": ratios}));
+}
+
+/// Latency against size: a panel for each of any account and the busiest, warm and cold.
+fn chart(asked: &[Asked], cold: bool) -> Chart {
+    let sides: &[&str] = if cold { &["warm", "cold"] } else { &["warm"] };
+    let mut panels = Vec::new();
+    for side in sides {
+        for whose in [Whose::Any, Whose::Busiest] {
+            let series = Kind::ALL.map(|kind| {
+                let cells = asked.iter().filter_map(|of| {
+                    let cell = of.cells.iter().find(|c| c.whose == whose && c.kind == kind)?;
+                    let times = if *side == "cold" { &cell.cold } else { &cell.warm };
+                    let latency = times.latency();
+                    Some((of.people.transactions as f64, latency.p50_us, latency.p99_us))
+                });
+                Series { name: kind.told().to_owned(), points: cells.collect() }
+            });
+            panels
+                .push(Panel { title: format!("{}, {side}", whose.told()), series: series.into() });
+        }
+    }
+    Chart {
+        title: "Latency against the size of the ledger".into(),
+        across: "transactions".into(),
+        up: "µs; p50 solid, p99 dashed".into(),
+        panels,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_may_be_told_in_thousands_and_millions() {
+        for (text, expected) in [("250", 250), ("100k", 100_000), ("10M", 10_000_000)] {
+            assert_eq!(size(text), Ok(expected));
+        }
+        for text in ["", "k", "99", "1.5M", "10G", "-1"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+}

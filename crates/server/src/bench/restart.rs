@@ -1,0 +1,170 @@
+//! `bench restart`: how long a ledger takes to be there again, after a clean stop and after
+//! `kill -9`.
+//!
+//! Filling and serving are done by processes of their own, so the kill is a real one and the
+//! memory told is that of a fresh server.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde::Serialize;
+use serde_json::json;
+use tongjang_core::AccountId;
+use tongjang_store::journal::{Journal, JournalConfig};
+
+use super::cold::Files;
+use super::figures::{Elapsed, grouped, median, now, ratio, short};
+use super::fill::Spec;
+use super::machine::Memory;
+use super::queries::Population;
+use super::report::{Common, Report};
+use super::scratch::Scratch;
+use super::served::{Served, fill_in_a_process, token};
+use super::workload::Shape;
+use crate::cli::table::{Align, Table};
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How many transactions the ledger has
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    transactions: usize,
+    /// How many accounts
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    accounts: usize,
+    /// Put the ledger's files out of the page cache before each start
+    #[arg(long)]
+    cold: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Serialize)]
+struct Figures {
+    after: &'static str,
+    /// From the start of the process until it listens.
+    listening_seconds: f64,
+    /// Until the newest page of an account is answered.
+    first_answer_seconds: f64,
+    /// Reading the newest snapshot alone, whole, if there is one.
+    raw_snapshot_seconds: Option<f64>,
+    times_raw_snapshot: Option<f64>,
+    peak_mib: Option<u64>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let common = &args.common;
+    let spec = Spec::plain(args.transactions, args.accounts, Shape::Uniform);
+    spec.check()?;
+    let settings = json!({
+        "transactions": args.transactions, "accounts": args.accounts, "cold": args.cold,
+        "rounds": common.rounds,
+    });
+    let mut report = Report::begin("restart", &common.dir(), settings)?;
+    let scratch = Scratch::in_dir(&common.dir())?;
+    let data = scratch.path().join("ledger");
+    eprintln!("filling {} transactions", grouped(args.transactions as f64));
+    fill_in_a_process(&data, &spec)?;
+    let token = token(&data)?;
+    // Only a new ledger takes an id, and reading makes none.
+    let reader = Journal::open_to_read(&JournalConfig::new(&data, [0; 16]))?;
+    let account = *Population::of(&reader)?.accounts.first().context("there are accounts")?;
+    drop(reader);
+    let starts = Starts { data, token, account, cold: args.cold };
+    let mut table = Table::new(&[
+        ("after", Align::Left),
+        ("listening s", Align::Right),
+        ("first answer s", Align::Right),
+        ("snapshot alone s", Align::Right),
+        ("× snapshot", Align::Right),
+        ("memory MiB", Align::Right),
+    ]);
+    for after in ["kill -9", "a clean stop"] {
+        let figures = starts.measure(after, common.rounds)?;
+        table.row(vec![
+            after.to_owned(),
+            short(figures.listening_seconds),
+            short(figures.first_answer_seconds),
+            figures.raw_snapshot_seconds.map_or("–".to_owned(), short),
+            figures.times_raw_snapshot.map_or("–".to_owned(), short),
+            figures.peak_mib.map_or("?".to_owned(), |mib| grouped(mib as f64)),
+        ]);
+        report.result(figures);
+    }
+    let cached = if args.cold { "nothing is" } else { "what fits is" };
+    report.say(&format!("{cached} in the page cache; medians, and the most memory of all rounds"));
+    report.table(&table);
+    report.end(&common.output)
+}
+
+struct Starts {
+    data: PathBuf,
+    token: String,
+    account: AccountId,
+    cold: bool,
+}
+
+impl Starts {
+    /// Starts and ends the server over and over, as `after` says.
+    fn measure(&self, after: &'static str, rounds: u32) -> anyhow::Result<Figures> {
+        let cleanly = after != "kill -9";
+        if cleanly {
+            Served::ledger(&self.data)?.stop()?;
+        }
+        let (mut listening, mut answered, mut raw) = (Vec::new(), Vec::new(), Vec::new());
+        let mut peak = None;
+        for round in 0..=rounds {
+            eprintln!("start {round} after {after}");
+            raw.extend(self.read_snapshot()?);
+            if self.cold {
+                Files::of(&self.data)?.drop_from_cache()?;
+            }
+            let served = Served::ledger(&self.data)?;
+            let listens = served.begun.seconds();
+            served.get(&format!("/v1/accounts/{}/entries", self.account), &self.token)?;
+            let answers = served.begun.seconds();
+            let memory = Memory::of(Some(served.pid()));
+            if cleanly {
+                served.stop()?;
+            } else {
+                // Dropping it kills it.
+                drop(served);
+            }
+            // The first round warms up.
+            if round > 0 {
+                listening.push(listens);
+                answered.push(answers);
+                peak = peak.max(memory.peak_mib);
+            }
+        }
+        let answered = median(&answered);
+        let raw = Some(median(&raw)).filter(|seconds| seconds.is_finite());
+        Ok(Figures {
+            after,
+            listening_seconds: median(&listening),
+            first_answer_seconds: answered,
+            raw_snapshot_seconds: raw,
+            times_raw_snapshot: raw.and_then(|raw| ratio(answered, raw)),
+            peak_mib: peak,
+        })
+    }
+
+    /// How long it takes to read the newest snapshot and do nothing with it; nothing if there is
+    /// none yet.
+    fn read_snapshot(&self) -> anyhow::Result<Option<f64>> {
+        let mut names: Vec<PathBuf> = std::fs::read_dir(&self.data)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                name.starts_with("snapshot-")
+            })
+            .collect();
+        names.sort();
+        let Some(newest) = names.pop() else { return Ok(None) };
+        if self.cold {
+            Files::of(&self.data)?.drop_from_cache()?;
+        }
+        let start = now();
+        std::hint::black_box(std::fs::read(newest)?);
+        Ok(Some(start.seconds()))
+    }
+}
