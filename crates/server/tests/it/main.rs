@@ -21,3 +21,4 @@ mod pages;
 mod passbook;
 mod readme;
 mod scripts;
+mod streams;

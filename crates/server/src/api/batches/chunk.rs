@@ -103,6 +103,12 @@ pub(super) enum Held {
     Place,
 }
 
+/// An order that cannot be taken in yet.
+pub(super) struct Waits {
+    pub(super) why: Held,
+    pub(super) order: Order,
+}
+
 /// Turns lines into requests, for one caller.
 pub(super) struct Clerk {
     pub(super) app: AppState,
@@ -129,7 +135,7 @@ impl Clerk {
     }
 
     /// Takes a line into `chunk`; an order that must wait is given back.
-    pub(super) fn take(&self, line: Line<'_>, chunk: &mut Chunk) -> Result<(), (Held, Order)> {
+    pub(super) fn take(&self, line: Line<'_>, chunk: &mut Chunk) -> Result<(), Box<Waits>> {
         let Line::Whole(line) = line else {
             chunk.refuse(too_long());
             return Ok(());
@@ -158,7 +164,7 @@ impl Clerk {
         order: Order,
         settled: bool,
         chunk: &mut Chunk,
-    ) -> Result<(), (Held, Order)> {
+    ) -> Result<(), Box<Waits>> {
         let Order { what, key } = order;
         match what {
             What::Transfer(transfer) => self.transfer(transfer, key, settled, chunk),
@@ -195,13 +201,14 @@ impl Clerk {
         key: Option<IdempotencyKey>,
         settled: bool,
         chunk: &mut Chunk,
-    ) -> Result<(), (Held, Order)> {
+    ) -> Result<(), Box<Waits>> {
         let to = match &transfer.to {
             To::Id(to) => *to,
             To::Nowhere | To::Place(..) => match self.find(&transfer) {
                 Ok(Some(to)) => to,
                 Ok(None) if !settled && matches!(transfer.to, To::Place(..)) => {
-                    return Err((Held::Place, Order { what: What::Transfer(transfer), key }));
+                    let order = Order { what: What::Transfer(transfer), key };
+                    return Err(Box::new(Waits { why: Held::Place, order }));
                 }
                 Ok(None) => {
                     chunk.refuse(unknown("/to_account"));
@@ -240,7 +247,7 @@ impl Clerk {
         opening: Opening,
         key: Option<IdempotencyKey>,
         chunk: &mut Chunk,
-    ) -> Result<(), (Held, Order)> {
+    ) -> Result<(), Box<Waits>> {
         let owner = opening.owner.unwrap_or(self.caller.user);
         if owner != self.caller.user {
             if !self.own.any_account {
@@ -251,7 +258,8 @@ impl Clerk {
                 return Ok(());
             }
             if !self.users.contains(&owner) {
-                return Err((Held::Owner(owner), Order { what: What::Open(opening), key }));
+                let order = Order { what: What::Open(opening), key };
+                return Err(Box::new(Waits { why: Held::Owner(owner), order }));
             }
         }
         let Opening { currency, bank, number, name, .. } = opening;
