@@ -59,6 +59,12 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
+    /// An empty chunk that takes so many lines without growing.
+    pub(super) fn with_room_for(lines: usize) -> Self {
+        let (fates, requests) = (Vec::with_capacity(lines), Vec::with_capacity(lines));
+        Self { fates, requests, ..Self::default() }
+    }
+
     /// How many lines are in it.
     pub(super) fn lines(&self) -> usize {
         self.fates.len()

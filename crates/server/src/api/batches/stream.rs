@@ -190,7 +190,9 @@ impl Stream {
 
     /// Gives the chunk to the teller, as soon as he has room for it.
     async fn hand_over(&mut self) {
-        let mut chunk = std::mem::take(&mut self.chunk);
+        // The next chunk is likely to be of about the same size.
+        let next = Chunk::with_room_for(self.chunk.lines());
+        let mut chunk = std::mem::replace(&mut self.chunk, next);
         let line = self.line;
         self.line += chunk.lines() as u64;
         let answers = match submit(&self.clerk, &mut chunk).await {
