@@ -115,7 +115,8 @@ proptest! {
         prop_assert_eq!(format!("{:?}", real.audit()), untouched, "the book is only looked at");
         match (verdict, first) {
             (Verdict::None { at, rejection, replayed }, Some(first)) => {
-                prop_assert_eq!((at, Some((rejection.code(), replayed))), (first, refused(&seen[first])));
+                let told = Some((rejection.code(), replayed));
+                prop_assert_eq!((at, told), (first, refused(&seen[first])));
             }
             (Verdict::All(tried), None) => {
                 for (nth, tried) in tried.into_iter().enumerate() {
