@@ -135,6 +135,7 @@ fn joined(at: Timestamp, nonce: u64) -> u128 {
 }
 
 /// The value of each byte as a letter; [`NO_LETTER`] for one that is none.
+#[expect(clippy::as_conversions, reason = "a constant cannot call `usize::from`")]
 const VALUES: [u8; 256] = {
     let mut values = [NO_LETTER; 256];
     let mut value = 0u8;

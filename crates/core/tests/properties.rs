@@ -13,7 +13,8 @@ use model::{Model, Seen};
 use proptest::prelude::*;
 use tongjang_core::apply::apply;
 use tongjang_core::{
-    Account, Audit, AuditSummary, Book, Decision, Event, Fault, Fingerprint, MemoryBook, decide,
+    Account, Audit, AuditSummary, Book, Decision, Event, Fault, Fingerprint, MemoryBook, Verdict,
+    decide, decide_together,
 };
 
 /// The rules at work on a book in memory.
@@ -77,6 +78,65 @@ proptest! {
             prop_assert_eq!(real.entry_count(), u64::try_from(account.rows.len()).unwrap());
             prop_assert_eq!(real.status(), account.status);
             prop_assert_eq!(real.version(), account.version);
+        }
+    }
+
+    #[test]
+    fn requests_that_are_booked_together_do_what_the_model_says(
+        before in asks(1..30),
+        asks in asks(1..12),
+    ) {
+        let (mut real, mut model) = (Real::after(&before), Model::default());
+        for ask in &before {
+            model.ask(ask);
+        }
+        // An account that a batch opens has no id yet that another of its requests could name.
+        let opens = |ask: &Ask| matches!(ask.what, ask::What::Open { .. });
+        let asks: Vec<Ask> = asks.into_iter().filter(|ask| !opens(ask)).collect();
+        let nonce = |nth: usize| u64::try_from(1000 + nth).expect("few");
+        let requests: Vec<_> = asks
+            .iter()
+            .enumerate()
+            .map(|(nth, ask)| request(ask, nonce(nth), &real.opened))
+            .collect();
+        let mut copy = model.clone();
+        let seen: Vec<Seen> = asks.iter().map(|ask| copy.ask(ask)).collect();
+        let refused = |seen: &Seen| match seen {
+            Seen::Refused(code) => Some((*code, false)),
+            Seen::Replayed(seen) => match **seen {
+                Seen::Refused(code) => Some((code, true)),
+                _ => None,
+            },
+            Seen::Ok | Seen::Balance(_) => None,
+        };
+        let first = seen.iter().position(|seen| refused(seen).is_some());
+        let untouched = format!("{:?}", real.audit());
+        let Ok(verdict) = decide_together(&real.book, &requests);
+        prop_assert_eq!(format!("{:?}", real.audit()), untouched, "the book is only looked at");
+        match (verdict, first) {
+            (Verdict::None { at, rejection, replayed }, Some(first)) => {
+                let told = Some((rejection.code(), replayed));
+                prop_assert_eq!((at, told), (first, refused(&seen[first])));
+            }
+            (Verdict::All(tried), None) => {
+                for (nth, tried) in tried.into_iter().enumerate() {
+                    let decision = match tried.replayed {
+                        true => Decision::Replayed(tried.event),
+                        false => Decision::New(tried.event),
+                    };
+                    prop_assert_eq!(&Seen::of(&decision, &asks[nth], &real.opened), &seen[nth]);
+                    if let Decision::New(event) = decision {
+                        apply(&mut real.book, &event);
+                        real.events.push(event);
+                    }
+                }
+                prop_assert!(real.audit().is_ok());
+                for (index, account) in copy.accounts.iter().enumerate() {
+                    let balance: i128 = account.rows.iter().sum();
+                    prop_assert_eq!(real.account(index).balance().minor(), balance);
+                }
+            }
+            (verdict, first) => prop_assert!(false, "{verdict:?}, and the model says {first:?}"),
         }
     }
 

@@ -311,7 +311,7 @@ async fn stream(process: Process, token: &str, lines: &str, kill_after: usize) -
             outcomes.push(outcome);
         }
         if outcomes.len() >= kill_after {
-            process.take().map(Process::kill);
+            drop(process.take());
         }
     }
     let _ = writing.await;

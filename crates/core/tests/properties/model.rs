@@ -7,12 +7,13 @@ use tongjang_core::{AccountId, Command, Currency, Decision, Event, Status};
 
 use crate::ask::{Ask, OPERATOR, What};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Model {
     pub(crate) accounts: Vec<Holding>,
     keys: HashMap<(u8, u8), (What, Seen)>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Holding {
     owner: u8,
     number: u8,

@@ -71,9 +71,9 @@ impl Query {
         random: &mut Random,
     ) -> anyhow::Result<Self> {
         let all = EntryFilter::all(account);
-        let page = |filter, order, after| {
-            let (limit, scan_limit) = (PAGE, SCAN);
-            Self::Page(EntryQuery { filter, order, after, limit, scan_limit })
+        let page = |filter, order, offset| {
+            let (after, limit, scan_limit) = (None, PAGE, SCAN);
+            Self::Page(EntryQuery { filter, order, after, offset, limit, scan_limit })
         };
         let count = reader.account(account)?.context("the account is there")?.entry_count();
         anyhow::ensure!(count > 0, "{account} has no entries");
@@ -83,15 +83,15 @@ impl Query {
             Ok(row.booked_at)
         };
         Ok(match kind {
-            Kind::NewestPage => page(all, Order::Desc, None),
-            Kind::OldestPage => page(all, Order::Asc, None),
-            Kind::DeepPage => page(all, Order::Desc, Some(some())),
+            Kind::NewestPage => page(all, Order::Desc, 0),
+            Kind::OldestPage => page(all, Order::Asc, 0),
+            Kind::DeepPage => page(all, Order::Desc, random.below(count)),
             Kind::PageByTime => {
-                page(EntryFilter { to: Some(time(some())?), ..all }, Order::Desc, None)
+                page(EntryFilter { to: Some(time(some())?), ..all }, Order::Desc, 0)
             }
             Kind::OneDirection => {
                 let (to, direction) = (Some(time(some())?), Some(Direction::Debit));
-                page(EntryFilter { to, direction, ..all }, Order::Desc, None)
+                page(EntryFilter { to, direction, ..all }, Order::Desc, 0)
             }
             Kind::Summary => {
                 let (one, other) = (time(some())?, time(some())?);

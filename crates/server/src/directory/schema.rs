@@ -7,7 +7,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{Attempt, DirectoryError};
 
 /// Step n brings schema n − 1 to schema n. A step that was released is never changed.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE users (
         id            BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
         username      TEXT    NOT NULL,
@@ -45,10 +46,13 @@ const STEPS: &[&str] = &["
         name  TEXT NOT NULL PRIMARY KEY,
         value BLOB NOT NULL CHECK (length(value) = 32)
     ) STRICT, WITHOUT ROWID;
-", "
+",
+    "
     ALTER TABLE api_keys
-        ADD COLUMN operate INTEGER NOT NULL DEFAULT 0 CHECK (operate IN (0, 1) AND write >= operate);
-"];
+        ADD COLUMN operate INTEGER NOT NULL DEFAULT 0
+        CHECK (operate IN (0, 1) AND write >= operate);
+",
+];
 
 /// Brings the tables up to date, all steps or none. SQLite's `user_version` counts the steps.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), DirectoryError> {

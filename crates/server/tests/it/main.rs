@@ -23,3 +23,4 @@ mod pages;
 mod passbook;
 mod readme;
 mod scripts;
+mod streams;

@@ -16,12 +16,22 @@ use crate::app::{Answer, TestApp, answer};
 
 #[test]
 fn the_scripts_go_through_http_as_they_are_written() {
+    through_http(false);
+}
+
+/// Each command as a batch of its own.
+#[test]
+fn the_scripts_go_through_batches_as_they_are_written() {
+    through_http(true);
+}
+
+fn through_http(batches: bool) {
     let done = run_folder(Target::Http, |script| {
         let runtime = Runtime::new().unwrap();
         let app = runtime.block_on(TestApp::start());
         let operator = runtime.block_on(app.operator("boss"));
         let (people, accounts) = (HashMap::new(), Vec::new());
-        run(script, &mut Bank { runtime, app, operator, people, accounts })
+        run(script, &mut Bank { runtime, app, batches, operator, people, accounts })
     });
     done.unwrap_or_else(|failures| panic!("\n{failures}\n"));
 }
@@ -30,6 +40,8 @@ fn the_scripts_go_through_http_as_they_are_written() {
 struct Bank {
     runtime: Runtime,
     app: TestApp,
+    /// Whether commands go through `/v1/batches`, but for those that name a version.
+    batches: bool,
     operator: String,
     people: HashMap<String, String>,
     accounts: Vec<(String, String)>,
@@ -166,6 +178,11 @@ impl Bank {
             }
         };
         let token = self.token(&ask.caller);
+        if self.batches && ask.version.is_none() {
+            let line = self.line(ask, &body);
+            let answer = self.runtime.block_on(in_a_batch(&self.app, &token, line));
+            return Observed::Outcome(self.outcome(ask, &answer));
+        }
         let mut request = self.app.request(Method::POST, &path).bearer_auth(token).body(body);
         request = request.header("content-type", "application/json");
         if let Some(key) = &ask.key {
@@ -176,6 +193,24 @@ impl Bank {
         }
         let answer = self.runtime.block_on(answer(request));
         Observed::Outcome(self.outcome(ask, &answer))
+    }
+
+    /// The command of a batch that asks for the same as `body` does.
+    fn line(&self, ask: &Ask, body: &str) -> String {
+        let op = match &ask.action {
+            Action::Open { .. } => "open",
+            Action::Deposit { .. } => "deposit",
+            Action::Withdraw { .. } => "withdrawal",
+            Action::Transfer { .. } | Action::ChangeStatus { .. } => "transfer",
+        };
+        let mut members = vec![format!("\"op\":\"{op}\"")];
+        if let Action::Deposit { account, .. } | Action::Withdraw { account, .. } = &ask.action {
+            members.push(format!("\"account\":\"{}\"", self.id(account)));
+        }
+        if let Some(key) = &ask.key {
+            members.push(format!("\"idempotency_key\":{}", json!(key)));
+        }
+        format!("{{{},{}", members.join(","), &body[1..])
     }
 
     fn outcome(&mut self, ask: &Ask, answer: &Answer) -> Outcome {
@@ -231,6 +266,30 @@ impl Bank {
         let known = self.accounts.iter().find(|(known, _)| known == name);
         known.map_or_else(|| AccountId::from_bits(1).to_string(), |(_, id)| id.clone())
     }
+}
+
+/// An outcome, whose parts are not looked into: amounts have up to 128 bits.
+#[derive(Deserialize)]
+struct BatchOutcome {
+    status: u16,
+    #[serde(default)]
+    replayed: bool,
+    body: Option<Box<serde_json::value::RawValue>>,
+    problem: Option<Box<serde_json::value::RawValue>>,
+}
+
+/// What a batch of this one line is answered, as the single call would answer it.
+async fn in_a_batch(app: &TestApp, token: &str, line: String) -> Answer {
+    let request = app.request(Method::POST, "/v1/batches?answer=full").bearer_auth(token);
+    let request = request.header("content-type", "application/x-ndjson").body(line);
+    let Answer { mut headers, text, .. } = answer(request).await;
+    let outcome: BatchOutcome = serde_json::from_str(&text).unwrap();
+    if outcome.replayed {
+        headers.insert("idempotency-replayed", "true".parse().unwrap());
+    }
+    let status = outcome.status.try_into().unwrap();
+    let text = outcome.body.or(outcome.problem).expect("one of the two").get().to_owned();
+    Answer { status, headers, text }
 }
 
 fn written(money: &Money, sides: Option<(String, String, Option<&str>)>) -> String {

@@ -3,6 +3,7 @@
 //! `docs/journal-format.md` gives them byte by byte. A record says an account by its place in the
 //! table (its slot), so reading one needs the table; [`Facts`] lends it.
 
+mod extent;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use tongjang_core::{
 };
 use xxhash_rust::xxh3::xxh3_64;
 
+pub(super) use self::extent::{at_most, put_filler};
 use super::bytes::{INT_MOST, Put, Take, UINT_MOST, put_int, put_text, put_uint, put_with};
 use super::trail::{BLOCK, Block, BlockRef, ByDirection};
 
@@ -184,38 +186,6 @@ pub(super) fn put_block(out: &mut Vec<u8>, block: &Block, position: u64) {
             }
         });
     });
-}
-
-/// Makes the empty `out` a body of `length` bytes that says nothing.
-pub(super) fn put_filler(out: &mut Vec<u8>, length: usize) {
-    put_record(out, |out| out.push(FILLER));
-    assert!(out.len() <= length && length.is_multiple_of(8), "a frame has room for a record");
-    out.resize(length, 0);
-}
-
-/// No record of `event`, with the blocks that it may bring along, takes more bytes than this.
-pub(super) fn at_most(event: &Event) -> usize {
-    /// Numbers and ids of a record, at their longest.
-    const FIGURES: usize = 384;
-    let key = |used: Option<&KeyUse>| used.map_or(0, |used| used.key.as_str().len());
-    match event {
-        Event::Opened(opening) => {
-            let place = opening.account.place.as_ref();
-            let texts =
-                place.map_or(0, |(bank, number)| bank.as_str().len() + number.as_str().len());
-            FIGURES + texts + key(opening.key.as_ref())
-        }
-        Event::Booked(booked) => {
-            let transaction = &booked.transaction;
-            let memos: usize =
-                transaction.entries.iter().map(|entry| entry.memo.as_str().len()).sum();
-            let pairs = transaction.metadata.pairs().iter();
-            let pairs: usize = pairs.map(|(key, value)| key.len() + value.len() + 4).sum();
-            let texts = transaction.memo.as_str().len() + memos + pairs;
-            FIGURES + texts + key(booked.key.as_ref()) + 2 * LONGEST_BLOCK
-        }
-        Event::Refused(_) | Event::StatusChanged(_) => LONGEST,
-    }
 }
 
 /// Reads the record at the beginning of `bytes`, which stand at `position`.

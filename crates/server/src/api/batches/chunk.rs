@@ -59,6 +59,12 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
+    /// An empty chunk that takes so many lines without growing.
+    pub(super) fn with_room_for(lines: usize) -> Self {
+        let (fates, requests) = (Vec::with_capacity(lines), Vec::with_capacity(lines));
+        Self { fates, requests, ..Self::default() }
+    }
+
     /// How many lines are in it.
     pub(super) fn lines(&self) -> usize {
         self.fates.len()
@@ -103,6 +109,12 @@ pub(super) enum Held {
     Place,
 }
 
+/// An order that cannot be taken in yet.
+pub(super) struct Waits {
+    pub(super) why: Held,
+    pub(super) order: Order,
+}
+
 /// Turns lines into requests, for one caller.
 pub(super) struct Clerk {
     pub(super) app: AppState,
@@ -129,7 +141,7 @@ impl Clerk {
     }
 
     /// Takes a line into `chunk`; an order that must wait is given back.
-    pub(super) fn take(&self, line: Line<'_>, chunk: &mut Chunk) -> Result<(), (Held, Order)> {
+    pub(super) fn take(&self, line: Line<'_>, chunk: &mut Chunk) -> Result<(), Box<Waits>> {
         let Line::Whole(line) = line else {
             chunk.refuse(too_long());
             return Ok(());
@@ -158,7 +170,7 @@ impl Clerk {
         order: Order,
         settled: bool,
         chunk: &mut Chunk,
-    ) -> Result<(), (Held, Order)> {
+    ) -> Result<(), Box<Waits>> {
         let Order { what, key } = order;
         match what {
             What::Transfer(transfer) => self.transfer(transfer, key, settled, chunk),
@@ -195,13 +207,14 @@ impl Clerk {
         key: Option<IdempotencyKey>,
         settled: bool,
         chunk: &mut Chunk,
-    ) -> Result<(), (Held, Order)> {
+    ) -> Result<(), Box<Waits>> {
         let to = match &transfer.to {
             To::Id(to) => *to,
             To::Nowhere | To::Place(..) => match self.find(&transfer) {
                 Ok(Some(to)) => to,
                 Ok(None) if !settled && matches!(transfer.to, To::Place(..)) => {
-                    return Err((Held::Place, Order { what: What::Transfer(transfer), key }));
+                    let order = Order { what: What::Transfer(transfer), key };
+                    return Err(Box::new(Waits { why: Held::Place, order }));
                 }
                 Ok(None) => {
                     chunk.refuse(unknown("/to_account"));
@@ -240,7 +253,7 @@ impl Clerk {
         opening: Opening,
         key: Option<IdempotencyKey>,
         chunk: &mut Chunk,
-    ) -> Result<(), (Held, Order)> {
+    ) -> Result<(), Box<Waits>> {
         let owner = opening.owner.unwrap_or(self.caller.user);
         if owner != self.caller.user {
             if !self.own.any_account {
@@ -251,7 +264,8 @@ impl Clerk {
                 return Ok(());
             }
             if !self.users.contains(&owner) {
-                return Err((Held::Owner(owner), Order { what: What::Open(opening), key }));
+                let order = Order { what: What::Open(opening), key };
+                return Err(Box::new(Waits { why: Held::Owner(owner), order }));
             }
         }
         let Opening { currency, bank, number, name, .. } = opening;

@@ -65,7 +65,8 @@ impl Clerk {
             false => None,
         };
         out.reserve(chunk.fates.len() * 80);
-        let mut answers = answers.into_iter().enumerate();
+        let mut answers = answers.iter().enumerate();
+        let mut failed = None;
         for (number, fate) in (line..).zip(&chunk.fates) {
             let (op, account) = match fate {
                 Fate::Empty => continue,
@@ -82,19 +83,23 @@ impl Clerk {
             }
             match answer {
                 Ok(Answer { outcome: Ok(event), replayed }) => match &details {
-                    None => put_id(out, number, &event, replayed, manner.end),
+                    None => put_id(out, number, event, *replayed, manner.end),
                     Some(details) => {
                         let name = chunk.opens.binary_search_by_key(&index, |asked| asked.index);
                         let name = name.ok().and_then(|at| chunk.opens[at].name.as_deref());
-                        put_id(out, number, &event, replayed, manner.end);
-                        details.put(out, &event, name, self, manner.end)?;
+                        put_id(out, number, event, *replayed, manner.end);
+                        details.put(out, event, name, self, manner.end)?;
                     }
                 },
                 Ok(Answer { outcome: Err(rejection), replayed }) => {
-                    let problem = problem_of(rejection, op, account);
-                    put_problem(out, number, &problem, replayed, manner);
+                    let problem = problem_of(rejection.clone(), op, account);
+                    put_problem(out, number, &problem, *replayed, manner);
                 }
-                Err(error) => put_problem(out, number, &Problem::from(error), false, manner),
+                Err(error) => {
+                    // They mostly fail together, and once is enough for the log.
+                    let problem = failed.get_or_insert_with(|| Problem::from(error.clone()));
+                    put_problem(out, number, problem, false, manner);
+                }
             }
         }
         Ok(())

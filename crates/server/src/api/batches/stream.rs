@@ -12,7 +12,7 @@ use axum::body::{Body, Bytes};
 use http_body_util::BodyExt;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::chunk::{Chunk, Clerk, Held};
+use super::chunk::{Chunk, Clerk, Held, Waits};
 use super::command::{Order, nobody};
 use super::lines::Lines;
 use super::outcome::{Answers, Manner, put_problem};
@@ -150,9 +150,7 @@ impl Stream {
             None => {
                 self.body = None;
                 let taken = self.lines.last().map(|line| self.clerk.take(line, &mut self.chunk));
-                if let Some(Err((_, order))) = taken {
-                    self.held = Some(order);
-                }
+                self.held = taken.and_then(Result::err).map(|waits| waits.order);
             }
         }
     }
@@ -161,20 +159,21 @@ impl Stream {
     async fn read_lines(&mut self) {
         while self.held.is_none() && !self.is_full() {
             let Some(line) = self.lines.next(&self.piece, &mut self.at) else { break };
-            if let Err((held, order)) = self.clerk.take(line, &mut self.chunk) {
-                self.hold(held, order).await;
+            if let Err(waits) = self.clerk.take(line, &mut self.chunk) {
+                self.hold(*waits).await;
             }
         }
     }
 
     async fn plan(&mut self, order: Order, settled: bool) {
-        if let Err((held, order)) = self.clerk.plan(order, settled, &mut self.chunk) {
-            self.hold(held, order).await;
+        if let Err(waits) = self.clerk.plan(order, settled, &mut self.chunk) {
+            self.hold(*waits).await;
         }
     }
 
-    async fn hold(&mut self, held: Held, order: Order) {
-        match held {
+    async fn hold(&mut self, waits: Waits) {
+        let Waits { why, order } = waits;
+        match why {
             Held::Place => self.held = Some(order),
             Held::Owner(user) => match self.clerk.knows(user).await {
                 Ok(true) => {
@@ -191,7 +190,9 @@ impl Stream {
 
     /// Gives the chunk to the teller, as soon as he has room for it.
     async fn hand_over(&mut self) {
-        let mut chunk = std::mem::take(&mut self.chunk);
+        // The next chunk is likely to be of about the same size.
+        let next = Chunk::with_room_for(self.chunk.lines());
+        let mut chunk = std::mem::replace(&mut self.chunk, next);
         let line = self.line;
         self.line += chunk.lines() as u64;
         let answers = match submit(&self.clerk, &mut chunk).await {

@@ -10,7 +10,7 @@ use tongjang_core::{AccountId, Rejection};
 use tongjang_store::Together;
 
 use super::MOST_COMMANDS;
-use super::chunk::{Chunk, Clerk, Fate, Held, Op};
+use super::chunk::{Chunk, Clerk, Fate, Held, Op, Waits};
 use super::command::{Order, nobody};
 use super::lines::Line;
 use super::outcome::{Answers, Manner, problem_of, renumber};
@@ -120,13 +120,16 @@ async fn book_each(
 /// Takes a command into `chunk`, or gives its order back if it must wait for those before it.
 async fn take(clerk: &mut Clerk, text: &RawValue, chunk: &mut Chunk) -> Option<Order> {
     let line = Line::Whole(text.get().as_bytes());
-    match clerk.take(line, chunk) {
-        Ok(()) => None,
-        Err((Held::Place, order)) => Some(order),
-        Err((Held::Owner(user), order)) => {
+    let Waits { why, order } = match clerk.take(line, chunk) {
+        Ok(()) => return None,
+        Err(waits) => *waits,
+    };
+    match why {
+        Held::Place => Some(order),
+        Held::Owner(user) => {
             let known = clerk.knows(user).await;
             match known {
-                Ok(true) => clerk.plan(order, true, chunk).err().map(|(_, order)| order),
+                Ok(true) => clerk.plan(order, true, chunk).err().map(|waits| waits.order),
                 Ok(false) => {
                     chunk.refuse(nobody());
                     None
