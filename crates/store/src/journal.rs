@@ -6,6 +6,7 @@
 
 mod book;
 mod bytes;
+pub mod chronicle;
 pub mod frame;
 mod history;
 mod keys;
@@ -18,6 +19,7 @@ mod reader;
 mod record;
 pub mod recovery;
 mod register;
+mod rehearsal;
 mod replay;
 mod scan;
 pub mod segment;
@@ -31,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tongjang_core::{Book, Request};
+use tongjang_core::{Book, Request, Timestamp};
 
 use self::book::Durable;
 pub use self::book::JournalBook;
@@ -42,6 +44,7 @@ use self::poison::PanicGuard;
 use self::pump::Pump;
 pub use self::reader::JournalReader;
 use self::record::{BadRecord, Facts, Record};
+pub use self::rehearsal::{Rehearsal, RehearsalBook};
 use self::replay::Replay;
 use self::segment::{DecodedSegment, Layout, SEGMENT_HEADER, SegmentHeader, segment_path};
 use self::snapshot::SnapshotWriter;
@@ -172,6 +175,14 @@ impl Journal {
     /// # Errors
     /// If there is no ledger, it is damaged, or the disk fails.
     pub fn open_to_read(config: &JournalConfig) -> Result<JournalReader, StoreError> {
+        Self::open_with_keys(config).map(|(reader, ..)| reader)
+    }
+
+    /// As [`open_to_read`](Self::open_to_read), with the idempotency keys and the earliest time at
+    /// which something may happen next.
+    fn open_with_keys(
+        config: &JournalConfig,
+    ) -> Result<(JournalReader, keys::KeyIndex, Timestamp), StoreError> {
         let segments = config.segments();
         let (ledger_id, layout) = identity(&*config.disk, &segments)?;
         let Loading { mut replay, known, next_event, .. } = Loading::begin(config, ledger_id)?;
@@ -185,7 +196,8 @@ impl Journal {
         let start = replay.finish();
         let end = log.durable_end();
         let view = Arc::new(View::new(register, start.seats.into_iter(), start.marks, end));
-        Ok(JournalReader { view, log, poison: poison::Poison::default() })
+        let reader = JournalReader { view, log, poison: poison::Poison::default() };
+        Ok((reader, start.keys, start.earliest))
     }
 
     /// How many bytes of the journal are used, the frame that is being filled not counted.
