@@ -1,7 +1,10 @@
 //! The command line: a file a command. Without a command it serves.
 
+mod export;
 mod history;
+mod import;
 mod list;
+mod progress;
 mod serve;
 mod table;
 mod user;
@@ -41,6 +44,10 @@ enum Command {
     Account(AccountCommand),
     /// Show what was booked on an account
     History(history::HistoryArgs),
+    /// Book what a file says: openings, deposits, withdrawals and transfers
+    Import(import::ImportArgs),
+    /// Write the whole ledger, or one account's entries, as lines or as a table
+    Export(export::ExportArgs),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -87,6 +94,8 @@ pub fn main() -> ExitCode {
         Command::User(UserCommand::Add(args)) => user::add(&args),
         Command::Account(AccountCommand::List(args)) => list::list(&args),
         Command::History(args) => history::history(&args),
+        Command::Import(args) => import::import(&args),
+        Command::Export(args) => export::export(&args),
         Command::Completions { shell } => {
             let mut completions = Vec::new();
             let name = "tongjang";

@@ -12,6 +12,7 @@ mod text;
 
 pub(crate) use accept::accepts_json;
 pub use amount::AmountField;
+pub(crate) use body::parse;
 pub use body::{BODY_LIMIT, Body};
 pub use idempotency_key::IdempotencyKeyHeader;
 pub use if_match::IfMatch;

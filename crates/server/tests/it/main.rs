@@ -6,6 +6,8 @@ mod accounts;
 mod app;
 mod authorization;
 mod bank;
+mod carry;
+mod carry_refused;
 mod cli;
 mod edge;
 mod errors;
