@@ -53,7 +53,7 @@ pub(crate) fn guarded(text: &str) -> Cow<'_, str> {
 /// The text of a cell, or `None` if it has none.
 pub(crate) fn unguarded(cell: &str) -> Option<&str> {
     match cell.strip_prefix('\'') {
-        Some(rest) if rest.is_empty() => Some(""),
+        Some("") => Some(""),
         Some(rest) if rest.starts_with('\'') || rest.starts_with(FORMULA) => Some(rest),
         _ => Some(cell).filter(|cell| !cell.is_empty()),
     }

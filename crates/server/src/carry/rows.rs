@@ -50,7 +50,7 @@ pub(crate) struct Rows<R> {
 }
 
 enum Source<R> {
-    Lines(Lines<R>),
+    Lines(Box<Lines<R>>),
     Table(Box<Table<R>>),
 }
 
@@ -87,7 +87,8 @@ impl<R: Read> Rows<R> {
         };
         let source = match form {
             Form::Ndjson => {
-                Source::Lines(Lines { reader, next: 1, row: Vec::new(), too_long: false })
+                let row = Vec::new();
+                Source::Lines(Box::new(Lines { reader, next: 1, row, too_long: false }))
             }
             Form::Csv => Source::Table(Box::new(Table::new(reader)?)),
         };

@@ -1,7 +1,7 @@
 //! `tongjang export`: a ledger, or the passbook of one account, as a file.
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -118,7 +118,9 @@ fn write<W: Write>(args: &ExportArgs, out: W) -> anyhow::Result<W> {
     };
     let mut count = 0;
     let mut sheet;
-    let mut progress = Progress::begin(None, "lines");
+    // On a terminal the lines themselves are to be seen.
+    let shown = args.output.is_some() || !io::stdout().is_terminal();
+    let mut progress = Progress::begin(None, "lines", shown);
     match &args.account {
         None => {
             sheet = Sheet::new::<Exported<'_>>(out, form, args.bom).map_err(wrote)?;

@@ -100,7 +100,9 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     }
     let shown = args.file.display();
     let open = || File::open(&args.file).with_context(|| format!("cannot open {shown}"));
-    let length = open()?.metadata()?.len();
+    let metadata = open()?.metadata()?;
+    let twice = "is no regular file; it would be read twice, so give it as standard input: -";
+    anyhow::ensure!(metadata.is_file(), "{shown} {twice}");
     // Before anything is booked, the whole file must be readable; its hash is its name.
     let read = || -> anyhow::Result<_> {
         let mut rows = Rows::new(open()?, args.form(), true)?;
@@ -110,7 +112,7 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let hash = read().with_context(|| shown.to_string())?;
     let job = named.unwrap_or(Job::File(format!("sha256:{hash}")));
     let rows = Rows::new(open()?, args.form(), false)?;
-    with_store(args, rows, job, owner, Some(length))
+    with_store(args, rows, job, owner, Some(metadata.len()))
 }
 
 impl ImportArgs {
@@ -164,6 +166,9 @@ fn with_store<R: Read>(
             "tongjang: an unfinished write of {bytes} bytes at the end of {path} was cut off"
         );
     }
+    for error in &opening.unusable {
+        eprintln!("tongjang: a snapshot was of no use: {error}");
+    }
     run(args, rows, Import::new(store, job, owner), length)
 }
 
@@ -174,7 +179,7 @@ fn run<R: Read, S: Store>(
     length: Option<u64>,
 ) -> anyhow::Result<ExitCode> {
     let mut rejects = args.rejects.as_deref().map(Rejects::create).transpose()?;
-    let mut progress = Progress::begin(length, "rows");
+    let mut progress = Progress::begin(length, "rows", true);
     let mut broken = None;
     loop {
         match rows.advance() {

@@ -25,10 +25,11 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Begins; `bytes` is the length of what is read, if it is known, and `what` what is counted.
-    pub(super) fn begin(bytes: Option<u64>, what: &'static str) -> Self {
+    /// A bar is only `shown` where it spoils nothing else.
+    pub(super) fn begin(bytes: Option<u64>, what: &'static str, shown: bool) -> Self {
         let clock = Clock::system();
         let began = clock.now().micros();
-        let bar = std::io::stderr().is_terminal().then(|| bar(bytes));
+        let bar = (shown && std::io::stderr().is_terminal()).then(|| bar(bytes));
         Self { bar, clock, began, told: began, next: FEW, what }
     }
 

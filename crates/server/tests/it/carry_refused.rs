@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use crate::carry::Desk;
-use crate::cli::{Process, printed};
+use crate::carry::{Desk, figures};
+use crate::cli::{Process, printed, run};
 
 /// Two accounts, of which the first has 1,000 won.
 const OPENING: &str = "op,bank,number,currency,amount\n\
@@ -111,6 +111,7 @@ fn of_a_file_that_cannot_be_read_nothing_is_booked() {
         assert_eq!(printed, "", "{name}");
     }
     assert!(desk.import("l", &["/nowhere/at/all.csv"]).2.contains("cannot open"));
+    assert!(desk.import("l", &["/dev/null"]).2.contains("is no regular file"));
     assert_eq!(desk.export("l", &[]), before);
 }
 
@@ -141,6 +142,27 @@ fn a_row_that_was_changed_under_its_job_is_refused_and_another_job_books_again()
     for name in ["", "급여", &"j".repeat(101)] {
         assert!(desk.import("l", &[&file, "--job", name]).2.contains("visible ASCII"), "{name}");
     }
+}
+
+#[test]
+fn without_a_file_a_job_must_be_named_to_be_protected() {
+    let desk = ledger();
+    let data = desk.path("l");
+    let row = r#"{"op":"deposit","account":{"bank":"088","number":"2"},"amount":5}"#;
+    let from_stdin = |more: &[&str]| {
+        let arguments = [&["import", "-", "--data", data.to_str().unwrap()], more].concat();
+        let output = run(&arguments, row);
+        assert!(output.status.success());
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (figures(&text(output.stdout)), text(output.stderr))
+    };
+    for _ in 0..2 {
+        let (done, said) = from_stdin(&[]);
+        assert_eq!(done, [1, 0, 0]);
+        assert!(said.contains("are booked again if this is run again"), "{said}");
+    }
+    assert_eq!(from_stdin(&["--job", "j"]), ([1, 0, 0], String::new()));
+    assert_eq!(from_stdin(&["--job", "j"]), ([0, 1, 0], String::new()));
 }
 
 #[test]
@@ -203,7 +225,7 @@ fn an_export_of_nothing_says_so_and_leaves_no_file() {
     let desk = Desk::new();
     let (data, out) = (desk.path("none"), desk.path("out.csv"));
     let arguments = ["export", "--data", data.to_str().unwrap(), "-o", out.to_str().unwrap()];
-    let output = crate::cli::run(&arguments, "");
+    let output = run(&arguments, "");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("there is no ledger in"), "{said}");
