@@ -1,8 +1,11 @@
 //! The command line: a file a command. Without a command it serves.
 
 mod bench;
+mod export;
 mod history;
+mod import;
 mod list;
+mod progress;
 mod serve;
 pub(crate) mod table;
 mod user;
@@ -45,6 +48,10 @@ enum Command {
     History(history::HistoryArgs),
     /// Measure the ledger on this machine
     Bench(Box<bench::BenchArgs>),
+    /// Book what a file says: openings, deposits, withdrawals and transfers
+    Import(import::ImportArgs),
+    /// Write the whole ledger, or one account's entries, as lines or as a table
+    Export(export::ExportArgs),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -92,6 +99,8 @@ pub fn main() -> ExitCode {
         Command::Account(AccountCommand::List(args)) => list::list(&args),
         Command::History(args) => history::history(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Import(args) => import::import(&args),
+        Command::Export(args) => export::export(&args),
         Command::Completions { shell } => {
             let mut completions = Vec::new();
             let name = "tongjang";

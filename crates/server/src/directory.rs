@@ -8,6 +8,7 @@ mod schema;
 mod secrets;
 mod tokens;
 mod users;
+mod users_in;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 pub use keys::{ApiKey, NewKey};
 pub use labels::labels_in;
 pub use users::{NewUser, User, Username};
+pub use users_in::{Users, users_in};
 
 use crate::cursor::CursorKey;
 use crate::problem::{Code, Problem};

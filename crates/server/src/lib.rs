@@ -8,6 +8,7 @@ pub mod api;
 pub mod app;
 pub mod auth;
 mod bench;
+mod carry;
 pub mod cli;
 pub mod config;
 pub mod cursor;

@@ -7,6 +7,7 @@
 mod blocks;
 mod book;
 mod bytes;
+pub mod chronicle;
 pub mod frame;
 mod history;
 mod keys;
@@ -19,6 +20,7 @@ mod reader;
 mod record;
 pub mod recovery;
 mod register;
+mod rehearsal;
 mod replay;
 mod row;
 mod scan;
@@ -47,6 +49,7 @@ use self::poison::PanicGuard;
 use self::pump::Pump;
 pub use self::reader::JournalReader;
 use self::record::{BadRecord, Facts, Record};
+pub use self::rehearsal::{Rehearsal, RehearsalBook};
 use self::replay::{Keys, Replay};
 use self::segment::{DecodedSegment, Layout, SEGMENT_HEADER, SegmentHeader, segment_path};
 use self::snapshot::SnapshotWriter;
@@ -194,10 +197,29 @@ impl Journal {
     /// # Errors
     /// If there is no ledger, it is damaged, or the disk fails.
     pub fn open_to_read(config: &JournalConfig) -> Result<JournalReader, StoreError> {
+        Self::look(config, |_| Keys::Ignored).map(|(reader, ..)| reader)
+    }
+
+    /// As [`open_to_read`](Self::open_to_read), with the idempotency keys and the earliest time at
+    /// which something may happen next.
+    fn open_with_keys(
+        config: &JournalConfig,
+    ) -> Result<(JournalReader, KeyIndex, Timestamp), StoreError> {
+        // Without an end of the window nothing is ever sealed, and so nothing written.
+        let keys = KeysConfig { window: usize::MAX, ..config.keys };
+        let config = JournalConfig { keys, ..config.clone() };
+        let (reader, keys, earliest) = Self::look(&config, |ledger_id| config.index(ledger_id))?;
+        Ok((reader, keys.expect("they were indexed"), earliest))
+    }
+
+    fn look(
+        config: &JournalConfig,
+        keys: impl Fn([u8; 16]) -> Keys,
+    ) -> Result<(JournalReader, Option<KeyIndex>, Timestamp), StoreError> {
         let segments = config.segments();
         let (ledger_id, layout) = identity(&*config.disk, &segments)?;
         let Loading { mut replay, known, next_event, .. } =
-            Loading::begin(config, ledger_id, || Keys::Ignored)?;
+            Loading::begin(config, ledger_id, || keys(ledger_id))?;
         let each = |frame: FrameInfo, body: &[u8]| {
             let (path, offset) = layout.place(&segments, frame.body_position);
             replay.frame(&path, offset, frame.body_position, body, |_| Ok(()))
@@ -208,7 +230,8 @@ impl Journal {
         let start = replay.finish();
         let end = log.durable_end();
         let view = Arc::new(View::new(register, start.seats.into_iter(), start.marks, end));
-        Ok(JournalReader { view, log, poison: poison::Poison::default() })
+        let reader = JournalReader { view, log, poison: poison::Poison::default() };
+        Ok((reader, start.keys, start.earliest))
     }
 
     /// How many bytes of the journal are used, the frame that is being filled not counted.

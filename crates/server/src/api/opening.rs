@@ -19,14 +19,14 @@ use crate::extract::{Body, IdempotencyKeyHeader, NoQuery, account_number, bank, 
 use crate::problem::{Code, Member, Problem, REPLAYED, Text};
 
 /// The bank of an account whose opener names none.
-const HOUSE_BANK: &str = "tongjang";
+pub(crate) const HOUSE_BANK: &str = "tongjang";
 
 /// The most characters of the owner's label.
 const NAME_CHARS: usize = 60;
 
 /// How often another number is made where one is taken. With a tenth of a bank's thousand million
 /// numbers in use, one opening in 10^20 would find none.
-pub(super) const ATTEMPTS: usize = 20;
+pub(crate) const ATTEMPTS: usize = 20;
 
 /// An account to be opened.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -206,7 +206,7 @@ fn label(text: &str) -> Result<Option<String>, Problem> {
 
 /// An account number out of chance: `110`, nine digits, and a check digit after Luhn
 /// (ISO/IEC 7812-1, annex B), so that a slip of the pen names no other account.
-pub(super) fn made_up(random: u64) -> AccountNumber {
+pub(crate) fn made_up(random: u64) -> AccountNumber {
     let payload = format!("110{:09}", random % 1_000_000_000);
     let number = format!("{payload}{}", luhn(&payload));
     let number = format!("{}-{}-{}", &number[..3], &number[3..6], &number[6..]);

@@ -79,7 +79,8 @@ pub(super) fn history(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     print(&format!("{head}\n{table}"))
 }
 
-fn find(reader: &impl Reader, text: &str) -> anyhow::Result<Account> {
+/// The account of this id, or of this bank and number with a slash between them.
+pub(super) fn find(reader: &impl Reader, text: &str) -> anyhow::Result<Account> {
     let id = match text.split_once('/') {
         Some((bank, number)) => {
             let bank = Bank::new(&crate::extract::nfc(bank)).context("this is no bank")?;

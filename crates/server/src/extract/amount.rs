@@ -43,12 +43,17 @@ impl AmountField {
         Err(Problem::new(Code::InvalidAmount).error(pointer, detail))
     }
 
+    /// A field that holds what `text` spells, by the same rules.
+    pub(crate) fn spelled(text: &str) -> Self {
+        Self(Some(read(text)))
+    }
+
     /// The amount that `text` spells as a query parameter, by the same rules.
     ///
     /// # Errors
     /// 400 `invalid-amount` at `pointer`.
     pub fn from_parameter(text: &str, pointer: &str) -> Result<Amount, Problem> {
-        Self(Some(read(text))).required(pointer)
+        Self::spelled(text).required(pointer)
     }
 }
 

@@ -20,11 +20,13 @@ pub(crate) fn tongjang(arguments: &[&str]) -> Command {
     command
 }
 
-fn run(arguments: &[&str], input: &str) -> Output {
+/// Runs it to its end, with `input` typed in.
+pub(crate) fn run(arguments: &[&str], input: &str) -> Output {
     let piped = || Stdio::piped();
     let mut command = tongjang(arguments);
     let mut child = command.stdin(piped()).stdout(piped()).stderr(piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    // What ends before it has read all of it may do so.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }
 

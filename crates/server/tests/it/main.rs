@@ -8,6 +8,8 @@ mod authorization;
 mod bank;
 mod batches;
 mod bench;
+mod carry;
+mod carry_refused;
 mod cli;
 mod edge;
 mod errors;

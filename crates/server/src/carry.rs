@@ -1,0 +1,15 @@
+//! Ledgers carried in and out as lines: NDJSON or CSV, a line an opening, a booking or a change of
+//! status. `docs/import-export.md` names the fields.
+//!
+//! In: `intake` (bytes that must be UTF-8) → `rows` (lines and cells) → `fields` (what they say) →
+//! `import` (decided and made durable, or only rehearsed). Out: `export` for the whole ledger,
+//! `passbook` for one account, both written by `sheet`.
+
+pub(crate) mod cells;
+pub(crate) mod export;
+pub(crate) mod fields;
+pub(crate) mod import;
+pub(crate) mod intake;
+pub(crate) mod passbook;
+pub(crate) mod rows;
+pub(crate) mod sheet;

@@ -1,0 +1,255 @@
+//! Lines into a ledger: each is given a key, decided, and made durable with thousands of others.
+//!
+//! The import stands where otherwise the teller stands: it owns the store and decides by the
+//! teller's own code. For it has to know the id of an account as soon as the account is opened,
+//! and not only once that is durable, as the next line may book on it.
+
+use std::collections::{HashMap, HashSet};
+
+use tongjang_core::{
+    AccountId, Bank, Book, Caller, Command, Event, Fingerprint, IdempotencyKey, Rejection, Request,
+    UserId,
+};
+use tongjang_store::teller::answer;
+use tongjang_store::{Answer, Store, StoreError};
+
+use super::fields::{Fields, Line, Named, Order};
+use crate::api::opening::{ATTEMPTS, HOUSE_BANK, made_up};
+use crate::app::{Clock, Random};
+use crate::problem::{Code, Problem, Text};
+
+/// So many lines are made durable together.
+const BATCH: usize = 8_192;
+
+/// Whose keys the keys of imports are. No caller over HTTP is ever this user, so none of his keys
+/// stands for a line, and none of theirs is in a line's way.
+const SCOPE: UserId = UserId::LEDGER;
+
+/// The name under which the lines of a file are known again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Job {
+    /// One that somebody chose. All lines go by it, also those that an export named.
+    Named(String),
+    /// The hash of the file. Lines that an export named go by that name, whatever file they are
+    /// in.
+    File(String),
+    /// None: only lines that are named go by a name.
+    None,
+}
+
+impl Job {
+    /// The most characters of a job's name.
+    pub(crate) const MAX_CHARS: usize = 100;
+
+    /// The job of this name, or `None` if it is empty, too long or not visible ASCII.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let sound = (1..=Self::MAX_CHARS).contains(&name.len())
+            && name.bytes().all(|letter| letter.is_ascii_graphic());
+        sound.then(|| Self::Named(name.to_owned()))
+    }
+
+    /// The key of the `nth` row, which may be named by `identity`. Neither has a slash in it, so
+    /// no two rows share a key.
+    fn key(&self, nth: u64, identity: Option<&str>) -> Option<IdempotencyKey> {
+        let key = match (self, identity) {
+            (Self::Named(job), Some(identity)) => format!("import/{job}/{identity}"),
+            (Self::Named(job) | Self::File(job), None) => format!("import/{job}/{nth}"),
+            (Self::File(_) | Self::None, Some(identity)) => format!("import/{identity}"),
+            (Self::None, None) => return None,
+        };
+        Some(IdempotencyKey::new(&key).expect("a job's name is visible ASCII, and not long"))
+    }
+}
+
+/// What was made of the rows so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Tally {
+    /// All that were read.
+    pub(crate) rows: u64,
+    /// Those that booked, opened or changed something.
+    pub(crate) booked: u64,
+    /// Those that an earlier run had done.
+    pub(crate) there: u64,
+    /// Those that were refused.
+    pub(crate) refused: u64,
+}
+
+/// An import into `store`: the real one, or one that only rehearses.
+pub(crate) struct Import<S> {
+    store: S,
+    job: Job,
+    owner: Option<UserId>,
+    clock: Clock,
+    random: Random,
+    /// From the ids that the file uses to those of the accounts that its lines opened.
+    accounts: HashMap<AccountId, AccountId>,
+    /// Who was made the owner of something.
+    owners: HashSet<UserId>,
+    waiting: usize,
+    tally: Tally,
+}
+
+impl<S: Store> Import<S> {
+    /// An import that gives accounts whose line names no owner to `owner`.
+    pub(crate) fn new(store: S, job: Job, owner: Option<UserId>) -> Self {
+        let (clock, random) = (Clock::system(), Random::system());
+        let (accounts, owners) = (HashMap::new(), HashSet::new());
+        let (waiting, tally) = (0, Tally::default());
+        Self { store, job, owner, clock, random, accounts, owners, waiting, tally }
+    }
+
+    /// What was made of the rows so far. It is durable once [`finish`](Self::finish) returns.
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Who was made the owner of something.
+    pub(crate) fn owners(&self) -> &HashSet<UserId> {
+        &self.owners
+    }
+
+    /// Does what the row says, or tells why not; then it changed nothing.
+    ///
+    /// # Errors
+    /// What the store failed at; nothing more is taken in then.
+    pub(crate) fn row(
+        &mut self,
+        fields: Result<Fields, Problem>,
+    ) -> Result<Result<(), Problem>, StoreError> {
+        self.tally.rows += 1;
+        let done = match fields.and_then(Fields::read) {
+            Ok(line) => self.line(line)?,
+            Err(problem) => Err(problem),
+        };
+        match &done {
+            Ok(true) => self.tally.there += 1,
+            Ok(false) => self.tally.booked += 1,
+            Err(_) => self.tally.refused += 1,
+        }
+        Ok(done.map(|_| ()))
+    }
+
+    /// Makes durable what is not so yet, and closes the store.
+    ///
+    /// # Errors
+    /// What the store failed at, now or earlier.
+    pub(crate) fn finish(self) -> Result<Tally, StoreError> {
+        self.store.close()?;
+        Ok(self.tally)
+    }
+
+    /// Does what the line says, and tells whether that had been done before.
+    fn line(&mut self, line: Line) -> Result<Result<bool, Problem>, StoreError> {
+        let named = || self.job.key(self.tally.rows, line.identity.as_deref());
+        let key = line.key.clone().or_else(named);
+        let command = match self.command(&line.order) {
+            Ok(command) => command,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let mut answer = self.ask(command, key.clone())?;
+        // A number that we made up may be taken; one that the line names is refused then.
+        for _ in 1..ATTEMPTS {
+            let taken = answer.outcome == Err(Rejection::AccountNumberTaken);
+            let Order::Open { number: None, .. } = &line.order else { break };
+            if !taken {
+                break;
+            }
+            let Ok(command) = self.command(&line.order) else { break };
+            answer = self.ask(command, key.clone())?;
+        }
+        let replayed = answer.replayed;
+        match answer.outcome {
+            Err(rejection) => return Ok(Err(refused(rejection, replayed))),
+            Ok(Event::Opened(opening)) => {
+                self.owners.insert(opening.account.owner);
+                if let Order::Open { account: Some(named), .. } = line.order {
+                    self.accounts.insert(named, opening.account.id);
+                }
+            }
+            Ok(_) => {}
+        }
+        Ok(Ok(replayed))
+    }
+
+    /// Has the command decided, and what waits made durable where it is time.
+    fn ask(&mut self, command: Command, key: Option<IdempotencyKey>) -> Result<Answer, StoreError> {
+        let request = Request {
+            caller: Caller::operator(SCOPE),
+            at: self.clock.now(),
+            nonce: self.random.nonce(),
+            key: key.map(|key| (key, Fingerprint::of(&command))),
+            expected_version: None,
+            command,
+        };
+        if self.waiting == BATCH || self.store.is_full() {
+            // If this fails the store is poisoned, and the next call says so.
+            self.store.commit(Box::new(|_| ()))?;
+            self.waiting = 0;
+        }
+        self.store.load(&[&request])?;
+        self.waiting += 1;
+        answer(self.store.book(), &request)
+    }
+
+    fn command(&mut self, order: &Order) -> Result<Command, Problem> {
+        Ok(match order.clone() {
+            Order::Open { owner, currency, bank, number, .. } => {
+                let owner = owner.or(self.owner).ok_or_else(|| {
+                    let text = Text::fixed(
+                        "is missing, and no --owner was given",
+                        "없고, --owner도 주어지지 않았습니다",
+                    );
+                    Problem::invalid("/owner_id", text)
+                })?;
+                let bank = bank.unwrap_or_else(|| {
+                    Bank::new(HOUSE_BANK).expect("the house's own name is a bank's")
+                });
+                let number_made = number.is_none();
+                let number = number.unwrap_or_else(|| made_up(self.random.nonce()));
+                Command::Open { owner, currency, bank, number, number_made }
+            }
+            Order::Deposit { account, amount, memo, metadata } => {
+                let account = self.find(&account, "/account")?;
+                Command::Deposit { account, amount, memo, metadata }
+            }
+            Order::Withdraw { account, amount, memo, metadata } => {
+                let account = self.find(&account, "/account")?;
+                Command::Withdraw { account, amount, memo, metadata }
+            }
+            Order::Transfer { from, to, amount, memo, to_memo, metadata } => {
+                let from = self.find(&from, "/from_account")?;
+                let to = self.find(&to, "/to_account")?;
+                Command::Transfer { from, to, amount, memo, to_memo, metadata }
+            }
+            Order::ChangeStatus { account, status } => {
+                let account = self.find(&account, "/account")?;
+                Command::ChangeStatus { account, status }
+            }
+        })
+    }
+
+    /// The account that is meant. Whether there is one of that id is for the rules to say.
+    fn find(&mut self, named: &Named, pointer: &str) -> Result<AccountId, Problem> {
+        match named {
+            Named::Id(id) => Ok(self.accounts.get(id).copied().unwrap_or(*id)),
+            Named::Place(bank, number) => {
+                self.store.book().account_by_number(bank, number).ok_or_else(|| {
+                    let text = Text::fixed("names no account", "해당하는 계좌가 없습니다");
+                    Problem::new(Code::NotFound).error(pointer, text)
+                })
+            }
+        }
+    }
+}
+
+fn refused(rejection: Rejection, replayed: bool) -> Problem {
+    if let Rejection::IdempotencyKeyReused { fields } = &rejection {
+        let fields = fields.join(", ");
+        let text = Text::new(
+            format!("An earlier run did this row as another one; it differs in: {fields}."),
+            format!("전에 다른 내용으로 처리한 행입니다. 다른 항목: {fields}."),
+        );
+        return Problem::from(rejection).detail(text);
+    }
+    Problem::from(rejection).replayed(replayed)
+}

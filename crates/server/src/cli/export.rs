@@ -1,0 +1,158 @@
+//! `tongjang export`: a ledger, or the passbook of one account, as a file.
+
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use tongjang_store::StoreError;
+use tongjang_store::journal::{JournalConfig, chronicle};
+
+use super::DataArg;
+use super::history::find;
+use super::progress::Progress;
+use crate::carry::export::Exported;
+use crate::carry::passbook::{self, PassbookRow};
+use crate::carry::rows::Form;
+use crate::carry::sheet::Sheet;
+
+/// The options of `tongjang export`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+The whole ledger is every opening, booking and change of status in the order in which they \
+happened, as `tongjang import` takes them. Left out are refusals, idempotency keys, and what is \
+not in the ledger: users, passwords and the names of accounts.
+
+One account (--account) is its entries with their balances and hashes, for an accountant; that is \
+not to be imported.
+
+It reads what is durable and changes nothing, so it may run beside a server.")]
+pub(super) struct ExportArgs {
+    /// A JSON object a line, or a table
+    #[arg(long, value_name = "FORMAT", default_value = "ndjson")]
+    format: Format,
+    /// Only the entries of this account: its id, or its bank and number with a slash or a colon
+    #[arg(long, value_name = "ACCOUNT")]
+    account: Option<String>,
+    /// The file to write; it is there only once it is whole. Standard output if left out
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Put a byte order mark before a table, for Excel
+    #[arg(long)]
+    bom: bool,
+    #[command(flatten)]
+    data: DataArg,
+}
+
+/// How an export is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Format {
+    /// A JSON object a line.
+    Ndjson,
+    /// A table after RFC 4180.
+    Csv,
+}
+
+/// Why an export broke off.
+enum Broken {
+    Store(StoreError),
+    Write(io::Error),
+}
+
+impl From<StoreError> for Broken {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Writes the export.
+pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    let is_ledger = args.data.data.join("journal").is_dir();
+    anyhow::ensure!(is_ledger, "there is no ledger in {}; see --data", args.data.data.display());
+    let Some(path) = &args.output else {
+        let out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+        return match write(args, out) {
+            Ok(_) => Ok(ExitCode::SUCCESS),
+            // Whoever reads it may stop when he has seen enough, as `head` does.
+            Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+            Err(error) => Err(error),
+        };
+    };
+    let mut partial = path.clone().into_os_string();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let done = into_file(args, &partial).and_then(|()| {
+        std::fs::rename(&partial, path).with_context(|| format!("cannot make {}", path.display()))
+    });
+    if done.is_err() {
+        // It is of no use, and may not even be there.
+        let _ = std::fs::remove_file(&partial);
+    }
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+fn into_file(args: &ExportArgs, path: &Path) -> anyhow::Result<()> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    // It is about other people's money.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let cannot = || format!("cannot write {}", path.display());
+    let file = options.open(path).with_context(cannot)?;
+    let out = write(args, BufWriter::with_capacity(64 * 1024, file))?;
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error).with_context(cannot)?;
+    file.sync_all().with_context(cannot)
+}
+
+fn write<W: Write>(args: &ExportArgs, out: W) -> anyhow::Result<W> {
+    let form = match args.format {
+        Format::Ndjson => Form::Ndjson,
+        Format::Csv => Form::Csv,
+    };
+    let wrote = |error| anyhow::Error::from(error).context("cannot write the export");
+    let broken = |broken| match broken {
+        Broken::Store(error) => error.into(),
+        Broken::Write(error) => wrote(error),
+    };
+    let mut count = 0;
+    let mut sheet;
+    // On a terminal the lines themselves are to be seen.
+    let shown = args.output.is_some() || !io::stdout().is_terminal();
+    let mut progress = Progress::begin(None, "lines", shown);
+    match &args.account {
+        None => {
+            sheet = Sheet::new::<Exported<'_>>(out, form, args.bom).map_err(wrote)?;
+            let config = JournalConfig::new(&args.data.data, [0; 16]);
+            let each = |event: &_| {
+                let Some(line) = Exported::of(event) else { return Ok(()) };
+                count += 1;
+                progress.at(count, count);
+                sheet.put(&line).map_err(Broken::Write)
+            };
+            chronicle::events(&config, each).map_err(broken)?;
+        }
+        Some(account) => {
+            let reader = args.data.reader()?;
+            // `BANK:NUMBER` as well as `BANK/NUMBER`; an id has neither.
+            let account = find(&reader, &account.replacen(':', "/", 1))?;
+            sheet = Sheet::new::<PassbookRow<'_>>(out, form, args.bom).map_err(wrote)?;
+            let each = |row: &PassbookRow<'_>| {
+                count += 1;
+                progress.at(count, count);
+                sheet.put(row).map_err(Broken::Write)
+            };
+            passbook::entries(&reader, account.id(), each).map_err(broken)?;
+        }
+    }
+    progress.end();
+    sheet.finish()
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().map(io::Error::kind)
+    };
+    error.chain().any(|cause| kind(cause) == Some(ErrorKind::BrokenPipe))
+}

@@ -1,0 +1,316 @@
+//! `tongjang import`: lines of a file into the ledger, straight and fast, without a server.
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use tongjang_core::UserId;
+use tongjang_store::journal::{Journal, JournalConfig, Rehearsal};
+use tongjang_store::{Store, StoreError};
+
+use super::progress::Progress;
+use super::{DataArg, print};
+use crate::app::Random;
+use crate::carry::import::{Import, Job, Tally};
+use crate::carry::rows::{Form, Rows};
+use crate::directory::users_in;
+use crate::problem::{Language, Problem};
+use crate::serve::make_data_directory;
+
+/// So many refusals are told one by one.
+const TOLD: u64 = 20;
+
+/// The options of `tongjang import`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Each line opens an account, books a deposit, withdrawal or transfer, or changes an account's \
+status. The fields and columns are in docs/import-export.md; `tongjang export` writes them.
+
+It may be run again, after a crash too: what was done is not done twice. A line is known again by \
+its own idempotency_key; or, in an export, by the transaction_id or account that it had there, \
+whatever file it is in; or else by the job and its place in the file. The job is the file's \
+contents, unless --job names one. So to add lines at the end of a file, or to correct it, and run \
+it again, give a --job from the first time on: without one a file that was changed is another job, \
+and all of its lines are booked. To book the same file a second time on purpose, give another --job.
+
+A line under a job that was done with other contents is refused. So is again what was refused \
+before: to try refused lines once more, import those of --rejects under another --job.
+
+It takes the ledger's lock. While a server has it, send the lines to POST /v1/batches.")]
+pub(super) struct ImportArgs {
+    /// The file, or - for standard input
+    file: PathBuf,
+    /// How it is written; by its name or its first bytes if left out
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    format: Format,
+    /// Under which name its lines are known again: up to 100 visible ASCII characters
+    #[arg(long, value_name = "NAME")]
+    job: Option<String>,
+    /// Who will own accounts whose line names no owner_id: a username or the id of a user
+    #[arg(long, value_name = "USER")]
+    owner: Option<String>,
+    /// Only tell what would come of it: nothing is booked and nothing written
+    #[arg(long)]
+    dry_run: bool,
+    /// End at the first line that is refused; what was done before stays
+    #[arg(long)]
+    stop_at_first: bool,
+    /// Write all refused lines into this file, a JSON object a line
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArg,
+}
+
+/// How a file is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Format {
+    /// As its name or its first bytes tell.
+    Auto,
+    /// A JSON object a line.
+    Ndjson,
+    /// A table with a header.
+    Csv,
+}
+
+/// Imports the file; 1 if a line was refused.
+pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    let named = match &args.job {
+        None => None,
+        Some(name) => Some(Job::named(name).with_context(|| {
+            let most = Job::MAX_CHARS;
+            format!("--job must be 1 to {most} visible ASCII characters, and {name:?} is not")
+        })?),
+    };
+    let data = &args.data.data;
+    let owner = args.owner.as_deref().map(|name| owner(data, name)).transpose()?;
+    if args.file.as_os_str() == "-" {
+        if named.is_none() {
+            eprintln!(
+                "tongjang: without --job, lines without an idempotency_key or transaction_id are \
+                 booked again if this is run again"
+            );
+        }
+        let rows = Rows::new(std::io::stdin().lock(), args.form(), false)?;
+        return with_store(args, rows, named.unwrap_or(Job::None), owner, None);
+    }
+    let shown = args.file.display();
+    let open = || File::open(&args.file).with_context(|| format!("cannot open {shown}"));
+    let metadata = open()?.metadata()?;
+    let twice = "is no regular file; it would be read twice, so give it as standard input: -";
+    anyhow::ensure!(metadata.is_file(), "{shown} {twice}");
+    // Before anything is booked, the whole file must be readable; its hash is its name.
+    let read = || -> anyhow::Result<_> {
+        let mut rows = Rows::new(open()?, args.form(), true)?;
+        while rows.advance()? {}
+        Ok(rows.sha256().expect("it was asked for"))
+    };
+    let hash = read().with_context(|| shown.to_string())?;
+    let job = named.unwrap_or(Job::File(format!("sha256:{hash}")));
+    let rows = Rows::new(open()?, args.form(), false)?;
+    with_store(args, rows, job, owner, Some(metadata.len()))
+}
+
+impl ImportArgs {
+    fn form(&self) -> Option<Form> {
+        match self.format {
+            Format::Auto => Form::of_name(&self.file),
+            Format::Ndjson => Some(Form::Ndjson),
+            Format::Csv => Some(Form::Csv),
+        }
+    }
+}
+
+/// The user of this name or id.
+fn owner(data: &Path, name: &str) -> anyhow::Result<UserId> {
+    let id = name.parse().ok().filter(|id| *id != UserId::LEDGER);
+    let found = users_in(data).and_then(|users| match id {
+        Some(id) => Ok(users.knows(id)?.then_some(id)),
+        None => users.named(name),
+    });
+    found?.with_context(|| {
+        format!("there is no user {name} in {}; see `tongjang user add`", data.display())
+    })
+}
+
+/// Runs the import on the ledger, or rehearses it.
+fn with_store<R: Read>(
+    args: &ImportArgs,
+    rows: Rows<R>,
+    job: Job,
+    owner: Option<UserId>,
+    length: Option<u64>,
+) -> anyhow::Result<ExitCode> {
+    let data = &args.data.data;
+    let config = JournalConfig::new(data, Random::system().bytes());
+    if args.dry_run {
+        let store = Rehearsal::open(&config)?;
+        return run(args, rows, Import::new(store, job, owner), length);
+    }
+    make_data_directory(data)?;
+    let (store, _, opening) = Journal::open(config).map_err(|error| match error {
+        StoreError::InUse { .. } => anyhow::anyhow!(
+            "a server or another import has the ledger in {}; stop it, or send the lines to the \
+             server: POST /v1/batches with Content-Type: application/x-ndjson",
+            data.display()
+        ),
+        error => error.into(),
+    })?;
+    if let Some(torn) = &opening.recovered.torn {
+        let (path, bytes) = (torn.path.display(), torn.bytes);
+        eprintln!(
+            "tongjang: an unfinished write of {bytes} bytes at the end of {path} was cut off"
+        );
+    }
+    for error in &opening.unusable {
+        eprintln!("tongjang: a snapshot was of no use: {error}");
+    }
+    run(args, rows, Import::new(store, job, owner), length)
+}
+
+fn run<R: Read, S: Store>(
+    args: &ImportArgs,
+    mut rows: Rows<R>,
+    mut import: Import<S>,
+    length: Option<u64>,
+) -> anyhow::Result<ExitCode> {
+    let mut rejects = args.rejects.as_deref().map(Rejects::create).transpose()?;
+    let mut progress = Progress::begin(length, "rows", true);
+    let mut broken = None;
+    loop {
+        match rows.advance() {
+            Ok(true) => {}
+            Ok(false) => break,
+            // What was done before stays, and is made durable and counted.
+            Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        }
+        let done = import.row(rows.fields()).context("the import broke off; run it again")?;
+        if let Err(problem) = done {
+            if import.tally().refused <= TOLD {
+                progress.line(&format!("line {}: {}", rows.line(), told(&problem)));
+            }
+            if let Some(rejects) = &mut rejects {
+                rejects.put(&rows, &problem)?;
+            }
+            if args.stop_at_first {
+                break;
+            }
+        }
+        progress.at(import.tally().rows, rows.bytes());
+    }
+    let owners: Vec<UserId> = import.owners().iter().copied().collect();
+    let tally = import.finish().context("the import broke off; run it again")?;
+    let millis = progress.end();
+    rejects.map(Rejects::finish).transpose()?;
+    warn(args, tally, &owners);
+    print(&summary(tally, millis, args.dry_run))?;
+    match broken {
+        Some(error) => Err(error.context(args.file.display().to_string())),
+        None if tally.refused > 0 => Ok(ExitCode::FAILURE),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Says what the summary's figures do not.
+fn warn(args: &ImportArgs, tally: Tally, owners: &[UserId]) {
+    if tally.refused > TOLD {
+        let more = tally.refused - TOLD;
+        let hint = if args.rejects.is_some() { "" } else { "; --rejects FILE keeps all of them" };
+        eprintln!("tongjang: and {more} more lines were refused{hint}");
+    }
+    let known = |users: &crate::directory::Users| {
+        owners.iter().map(|owner| users.knows(*owner)).collect::<Result<Vec<_>, _>>()
+    };
+    let unknown = match users_in(&args.data.data).and_then(|users| known(&users)) {
+        Ok(known) => known.iter().filter(|known| !**known).count(),
+        // There is no directory yet, and so nobody in it.
+        Err(_) => owners.len(),
+    };
+    if unknown > 0 {
+        eprintln!(
+            "tongjang: owners of opened accounts who are no users here: {unknown}. Nobody can log \
+             in as them; users are in directory.sqlite, which an export leaves out"
+        );
+    }
+}
+
+fn summary(tally: Tally, millis: u64, dry_run: bool) -> String {
+    let Tally { rows, booked, there, refused } = tally;
+    let (seconds, tenths) = (millis / 1_000, millis % 1_000 / 100);
+    let rate = u128::from(rows) * 1_000 / u128::from(millis.max(1));
+    let done = if dry_run { "would be done" } else { "done" };
+    let tail = if dry_run { "; nothing was written" } else { "" };
+    format!(
+        "{rows} rows: {booked} {done}, {there} already there, {refused} refused; \
+         {seconds}.{tenths} s, {rate} rows/s{tail}\n"
+    )
+}
+
+/// The problem's object as answers have it.
+fn object(problem: &Problem) -> Value {
+    serde_json::to_value(problem.in_language(Language::En)).expect("problems can be written")
+}
+
+/// What is wrong, in a line.
+fn told(problem: &Problem) -> String {
+    let code = problem.code().as_str();
+    match problem.errors().first() {
+        None => format!("{code}: {}", object(problem)["detail"].as_str().unwrap_or_default()),
+        Some(error) => {
+            let field = error.pointer.trim_start_matches('/').replace('/', ".");
+            let field = if field.is_empty() { "it".to_owned() } else { field };
+            format!("{code}: {field} {}", error.detail.get(Language::En))
+        }
+    }
+}
+
+/// The file of refused lines.
+struct Rejects<'a> {
+    path: &'a Path,
+    file: BufWriter<File>,
+}
+
+impl<'a> Rejects<'a> {
+    fn create(path: &'a Path) -> anyhow::Result<Self> {
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(path) {
+            Ok(file) => Ok(Self { path, file: BufWriter::new(file) }),
+            Err(error) => bail!("cannot write {}: {error}", path.display()),
+        }
+    }
+
+    fn put<R: Read>(&mut self, rows: &Rows<R>, problem: &Problem) -> anyhow::Result<()> {
+        let line = json!({"line": rows.line(), "problem": object(problem), "row": rows.raw()});
+        let written = writeln!(self.file, "{line}");
+        written.with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        self.file.flush().with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_says_what_was_done_and_how_fast() {
+        let tally = Tally { rows: 3_000, booked: 2_000, there: 990, refused: 10 };
+        assert_eq!(
+            summary(tally, 1_500, false),
+            "3000 rows: 2000 done, 990 already there, 10 refused; 1.5 s, 2000 rows/s\n"
+        );
+        assert!(summary(Tally::default(), 0, true).contains("nothing was written"));
+    }
+}
