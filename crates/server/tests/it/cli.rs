@@ -83,7 +83,7 @@ fn spawn_nothing() -> Child {
     Command::new("true").spawn().unwrap()
 }
 
-async fn post(base: &str, token: Option<&str>, path: &str, body: Value) -> Value {
+pub(crate) async fn post(base: &str, token: Option<&str>, path: &str, body: Value) -> Value {
     let request = Client::new().post(format!("{base}{path}")).json(&body);
     let response = crate::app::authorized(request, token).send().await.unwrap();
     assert!(response.status().is_success(), "{path}: {}", response.status());

@@ -1,5 +1,6 @@
 //! Batches line by line on a connection of the test's own: pauses, breaks, and who does not read.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -7,8 +8,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tongjang_store::TellerLimits;
 
-use crate::app::TestApp;
+use crate::app::{PASSWORD, TestApp};
+use crate::bank::text;
 use crate::batches::{deposit, keyed, ndjson, told};
+use crate::cli::{Process, post};
 
 /// A connection on which a body of lines is written and read by hand.
 struct Raw {
@@ -17,11 +20,15 @@ struct Raw {
 }
 
 impl Raw {
-    async fn post(app: &TestApp, token: &str, path: &str) -> Self {
-        let stream = TcpStream::connect(app.address()).await.unwrap();
+    async fn post(app: &TestApp, token: &str) -> Self {
+        Self::open(app.address(), token).await
+    }
+
+    async fn open(address: SocketAddr, token: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
         let (read, mut write) = stream.into_split();
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: it\r\nauthorization: Bearer {token}\r\n\
+            "POST /v1/batches HTTP/1.1\r\nhost: it\r\nauthorization: Bearer {token}\r\n\
              content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
         );
         write.write_all(head.as_bytes()).await.unwrap();
@@ -36,12 +43,18 @@ impl Raw {
         self.write.write_all(b"0\r\n\r\n").await.unwrap();
     }
 
+    /// Reads a line; none, if the answer is over. Who waits for a minute waits in vain.
+    async fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let reading = self.read.read_line(&mut line);
+        let some = tokio::time::timeout(Duration::from_secs(60), reading).await;
+        (some.expect("nothing more is answered").unwrap() > 0).then_some(line)
+    }
+
     /// Reads on to the next outcome.
     async fn next(&mut self) -> Value {
         loop {
-            let mut line = String::new();
-            let some = self.read.read_line(&mut line).await.unwrap();
-            assert!(some > 0, "the answer is over");
+            let line = self.line().await.expect("the answer is not over");
             if line.starts_with("{\"line\"") {
                 return serde_json::from_str(&line).unwrap();
             }
@@ -52,14 +65,12 @@ impl Raw {
     async fn outcomes(mut self) -> Vec<Value> {
         let mut outcomes = Vec::new();
         loop {
-            let mut line = String::new();
-            let some = self.read.read_line(&mut line).await.unwrap();
+            // The last piece is an empty one.
+            let Some(line) = self.line().await.filter(|line| line != "0\r\n") else {
+                return outcomes;
+            };
             if line.starts_with("{\"line\"") {
                 outcomes.push(serde_json::from_str(&line).unwrap());
-            }
-            // The last piece is an empty one.
-            if some == 0 || line == "0\r\n" {
-                return outcomes;
             }
         }
     }
@@ -74,7 +85,7 @@ async fn outcomes_come_while_the_caller_pauses() {
     let app = TestApp::start().await;
     let minji = app.customer("minji").await;
     let a = app.account(&minji, 0).await;
-    let mut stream = Raw::post(&app, &minji.token, "/v1/batches").await;
+    let mut stream = Raw::post(&app, &minji.token).await;
     for line in 1..=3 {
         // Nothing is sent until the line before is answered; half a line is none.
         let half = deposit(&a, line).to_string();
@@ -98,7 +109,7 @@ async fn who_goes_away_in_the_middle_finds_all_of_it_by_his_keys() {
     let body = ndjson(&commands);
     let mut answered = 0;
     for cut in [body.len() / 3, body.len() / 2] {
-        let mut stream = Raw::post(&app, &minji.token, "/v1/batches").await;
+        let mut stream = Raw::post(&app, &minji.token).await;
         stream.send(&body.as_bytes()[..cut]).await;
         stream.next().await;
         answered += 1;
@@ -118,7 +129,7 @@ async fn who_does_not_read_his_outcomes_is_not_read_from_either() {
     let app = TestApp::start().await;
     let (minji, jun) = (app.customer("minji").await, app.customer("jun").await);
     let (a, b) = (app.account(&minji, 0).await, app.account(&jun, 0).await);
-    let mut stream = Raw::post(&app, &minji.token, "/v1/batches").await;
+    let mut stream = Raw::post(&app, &minji.token).await;
     let some = ndjson(&vec![json!({"op": "deposit", "account": a, "amount": 1, "x": 1}); 1000]);
     let mut sent = 0;
     // Each line's outcome is longer than the line, so the caller's own buffers fill up first.
@@ -160,7 +171,7 @@ async fn a_server_that_stops_ends_its_streams_in_order() {
     let mut app = TestApp::start().await;
     let minji = app.customer("minji").await;
     let a = app.account(&minji, 0).await;
-    let mut stream = Raw::post(&app, &minji.token, "/v1/batches").await;
+    let mut stream = Raw::post(&app, &minji.token).await;
     stream.send(ndjson(&[deposit(&a, 1), deposit(&a, 2)]).as_bytes()).await;
     assert_eq!(stream.next().await["line"], 1);
     assert_eq!(stream.next().await["line"], 2);
@@ -174,7 +185,7 @@ async fn a_broken_body_books_its_whole_lines_and_nothing_of_the_last() {
     let app = TestApp::start().await;
     let minji = app.customer("minji").await;
     let a = app.account(&minji, 0).await;
-    let mut stream = Raw::post(&app, &minji.token, "/v1/batches").await;
+    let mut stream = Raw::post(&app, &minji.token).await;
     let lines = format!("{}\n{}", deposit(&a, 1), deposit(&a, 2));
     stream.send(lines.as_bytes()).await;
     // No size of a chunk.
@@ -189,28 +200,34 @@ async fn a_broken_body_books_its_whole_lines_and_nothing_of_the_last() {
 
 #[tokio::test]
 async fn a_line_without_an_end_takes_no_memory_and_the_next_one_is_booked() {
-    let app = TestApp::start().await;
-    let minji = app.customer("minji").await;
-    let a = app.account(&minji, 0).await;
-    // Over every buffer; a whole GiB where there is time for it.
-    let mib = if std::env::var_os("TONGJANG_LONG_TESTS").is_some() { 1024 } else { 48 };
-    let mut stream = Raw::post(&app, &minji.token, "/v1/batches").await;
+    // A process of its own, whose memory no other test uses.
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(&folder.path().join("data"), &[]);
+    let base = &process.base;
+    let login = json!({"username": "minji", "password": PASSWORD});
+    post(base, None, "/v1/users", login.clone()).await;
+    let token = text(&post(base, None, "/v1/tokens", login).await, "access_token");
+    let opened = post(base, Some(&token), "/v1/accounts", json!({"currency": "KRW"})).await;
+    let address = base.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut stream = Raw::open(address, &token).await;
     let piece = vec![b'a'; 1 << 20];
-    let before = resident_kib();
-    for _ in 0..mib {
+    let before = resident_bytes(base).await;
+    // A GiB.
+    for _ in 0..1024 {
         stream.send(&piece).await;
     }
-    assert!(resident_kib() < before + 32 * 1024, "the line is kept in memory");
-    stream.send(format!("\n{}\n", deposit(&a, 7)).as_bytes()).await;
+    let grown = resident_bytes(base).await - before;
+    assert!(grown < 24e6, "the line is kept in memory: {grown} bytes");
+    let line = deposit(&text(&opened, "id"), 7);
+    stream.send(format!("\n{line}\n").as_bytes()).await;
     stream.end().await;
-    let outcomes = stream.outcomes().await;
-    assert_eq!(told(&outcomes), ["body-too-large", "201"]);
-    assert_eq!(app.balance(&minji, &a).await, 7);
+    assert_eq!(told(&stream.outcomes().await), ["body-too-large", "201"]);
 }
 
-/// What this process has in memory, its server included.
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+/// What the server says that it has in memory.
+async fn resident_bytes(base: &str) -> f64 {
+    let page = reqwest::get(format!("{base}/metrics")).await.unwrap().text().await.unwrap();
+    let name = "process_resident_memory_bytes ";
+    let line = page.lines().find_map(|line| line.strip_prefix(name));
+    line.expect("Linux tells").parse().unwrap()
 }
