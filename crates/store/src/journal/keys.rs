@@ -238,7 +238,7 @@ impl KeyIndex {
         };
         let durable = durable.as_ref().map_or(Ok(()), |durable| durable.wait_until(frozen.until));
         let sealed = durable.map_err(Halt::from);
-        match sealed.and_then(|()| archivist.seal(&frozen, &mut || Ok(()))) {
+        match sealed.and_then(|()| archivist.seal(&frozen, &mut |_| Ok(()))) {
             Ok(()) => {
                 archivist.merge_all();
                 self.runs = archivist.runs.clone();
