@@ -151,7 +151,7 @@ fn a_crash_while_a_snapshot_is_written_beside_the_teller_loses_nothing() {
 fn small_windows(seed: u64, sealing: Sealing) -> Scenario {
     let scenario = match sealing {
         Sealing::Inline => Scenario::new(seed, 3, 6, 24),
-        Sealing::Background => Scenario::new(seed ^ 0xbe51de, 3, 200, 8),
+        Sealing::Background => Scenario::new(seed ^ 0xbe51de, 3, 500, 12),
     };
     scenario.with_keys(KeysConfig { window: 5, sealing })
 }
@@ -209,11 +209,11 @@ fn a_crash_while_the_archivist_works_beside_the_teller_loses_no_key() {
     for seed in seeds(2) {
         merged += with_seed(seed, || {
             let mut random = Random::new(seed);
-            let scenario = small_windows(seed, Sealing::Background).with_snapshots_every(8 << 10);
+            let scenario = small_windows(seed, Sealing::Background).with_snapshots_every(64 << 10);
             let disk = FaultyDisk::new(seed);
             assert!(scenario.run(&disk).error.is_none());
             let operations = disk.operations();
-            for index in (0..16).map(|_| random.below(operations)) {
+            for index in (0..8).map(|_| random.below(operations)) {
                 let disk = FaultyDisk::new(seed);
                 disk.crash_at(index);
                 let run = scenario.run(&disk);

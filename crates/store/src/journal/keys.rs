@@ -72,6 +72,9 @@ pub(super) struct KeyIndex {
     runs: Vec<Arc<Run>>,
     /// The newest record with a key.
     newest: u64,
+    /// The newest record with a key that a snapshot brought back. Others before it may be missing
+    /// until the journal has led to it.
+    restored: u64,
     /// If the frozen window could not be sealed: how large the next one is at the next attempt.
     retry_at: Option<usize>,
     upkeep: Upkeep,
@@ -127,6 +130,7 @@ impl KeyIndex {
             frozen: None,
             runs: Vec::new(),
             newest: 0,
+            restored: 0,
             retry_at: None,
             upkeep: Upkeep::Inline { archivist, durable: None },
         }
@@ -167,6 +171,9 @@ impl KeyIndex {
     /// Notes that the key with this hash is in the record at `position`. Noting it twice is as
     /// noting it once.
     pub(super) fn insert(&mut self, hash: KeyHash, position: u64) {
+        if position >= self.restored {
+            self.restored = 0;
+        }
         if position < self.sealed_until() {
             // It is read back from the journal, and a run has it.
             return;
@@ -192,7 +199,10 @@ impl KeyIndex {
     /// The same while the journal is read back: a start need not wait for what can be done
     /// afterwards, but a whole journal's keys must not be in memory at once either.
     pub(super) fn tend_while_reading(&mut self) {
-        if self.window.len() >= self.shelf.config.window.saturating_mul(2) {
+        // A snapshot's shards are as of different commits. The window has no end before the
+        // journal has led to the newest of them, and what has no end cannot be sealed.
+        let whole = self.restored == 0;
+        if whole && self.window.len() >= self.shelf.config.window.saturating_mul(2) {
             self.tend(true);
         }
     }
@@ -228,7 +238,7 @@ impl KeyIndex {
         };
         let durable = durable.as_ref().map_or(Ok(()), |durable| durable.wait_until(frozen.until));
         let sealed = durable.map_err(Halt::from);
-        match sealed.and_then(|()| archivist.seal(&frozen, &mut || Ok(()))) {
+        match sealed.and_then(|()| archivist.seal(&frozen, &mut |_| Ok(()))) {
             Ok(()) => {
                 archivist.merge_all();
                 self.runs = archivist.runs.clone();
@@ -297,7 +307,8 @@ impl KeyIndex {
 
     /// Brings back a slot of shard `shard` of a window from a snapshot.
     pub(super) fn restore(&mut self, shard: usize, slot: u64) {
-        self.newest = self.newest.max(entry::slot_position(slot));
+        self.restored = self.restored.max(entry::slot_position(slot));
+        self.newest = self.newest.max(self.restored);
         self.window.restore(shard, slot);
     }
 

@@ -176,3 +176,34 @@ fn a_crash_at_any_operation_of_reading_a_journal_back_loses_no_key() {
         verify(&config(&left), |_| ()).unwrap();
     }
 }
+
+/// A snapshot is copied commit by commit. Meanwhile windows are full, and none may be frozen and
+/// sealed before its last shard is copied: the snapshot would lack the rest.
+#[test]
+fn a_snapshot_beside_the_teller_has_every_key_though_windows_are_sealed_meanwhile() {
+    let disk = FaultyDisk::new(27);
+    let config = JournalConfig { snapshot_every: 16 << 10, ..config(&disk) };
+    let (mut random, mut desk) = (Random::new(27), Desk::new(Keys::Each));
+    let (mut model, mut requests, mut answers) = (Model::default(), Vec::new(), Vec::new());
+    let (mut journal, ..) = Journal::open(config).unwrap();
+    while snapshots(&disk).is_empty() {
+        assert!(requests.len() < 50_000, "no snapshot was ever written");
+        let batch: Vec<Request> = (0..8)
+            .map(|_| {
+                let request = desk.request(random_ask(&mut random));
+                desk.saw(&model.ask(&request).outcome);
+                request
+            })
+            .collect();
+        serve(&mut journal, &batch, &mut answers).unwrap();
+        requests.extend(batch);
+    }
+    let disk = disk.copy();
+    assert!(!runs(&disk).is_empty());
+    assert!(verify(&self::config(&disk), |_| ()).unwrap().snapshot.is_some());
+    let (mut again, reader, opening) = Journal::open(self::config(&disk)).unwrap();
+    assert!(opening.snapshot.is_some() && opening.unusable.is_empty());
+    let closed = Closed { disk, requests, answers, model };
+    ask_again(&mut again, &closed);
+    check_reader(&reader, &closed.model);
+}

@@ -14,13 +14,13 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::merge::{due, merge};
 use super::run::Run;
-use super::run_writer::{Halt, RunWriter};
+use super::run_writer::{Halt, PIECE, Pace, RunWriter};
 use super::shelf::Shelf;
 use super::window::Frozen;
 use crate::StoreError;
 use crate::journal::book::Durable;
 
-/// After every piece of a mebibyte the thread rests, so that the journal's syncs come through.
+/// After every whole piece the thread rests, so that the journal's syncs come through.
 const REST: Duration = Duration::from_millis(3);
 
 /// Who writes runs, and all there are, the oldest first.
@@ -37,11 +37,7 @@ impl Archivist {
     }
 
     /// Writes `frozen` as the newest run. All of it must be durable in the journal.
-    pub(super) fn seal(
-        &mut self,
-        frozen: &Frozen,
-        pace: &mut dyn FnMut() -> Result<(), Halt>,
-    ) -> Result<(), Halt> {
+    pub(super) fn seal(&mut self, frozen: &Frozen, pace: Pace<'_>) -> Result<(), Halt> {
         let shelf = self.shelf.clone();
         let run = write(&shelf, |number| {
             let (range, count) = ((frozen.from, frozen.until), frozen.window.len() as u64);
@@ -88,7 +84,7 @@ impl Archivist {
     pub(super) fn merge_all(&mut self) {
         while let Some(runs) = self.due() {
             let shelf = self.shelf.clone();
-            match write(&shelf, |number| merge(&shelf, number, &runs, &mut || Ok(()))) {
+            match write(&shelf, |number| merge(&shelf, number, &runs, &mut |_| Ok(()))) {
                 Ok(merged) => self.replace(&runs, merged),
                 Err(Halt::Stopped) => return,
                 Err(Halt::Failed(error)) => return self.give_up(&runs, &error),
@@ -216,7 +212,8 @@ impl Worker {
         };
         let stop = self.stop.clone();
         let durable = self.durable.wait_until(frozen.until).map_err(Halt::from);
-        let sealed = durable.and_then(|()| self.archivist.seal(&frozen, &mut || rest(&stop)));
+        let sealed =
+            durable.and_then(|()| self.archivist.seal(&frozen, &mut |bytes| rest(&stop, bytes)));
         match sealed {
             Ok(()) => self.tell(News::Runs(self.archivist.runs.clone())),
             Err(Halt::Stopped) => {}
@@ -232,11 +229,11 @@ impl Worker {
         while let Some(runs) = self.archivist.due() {
             let shelf = self.archivist.shelf.clone();
             let merged = write(&shelf, |number| {
-                merge(&shelf, number, &runs, &mut || {
+                merge(&shelf, number, &runs, &mut |bytes| {
                     while let Ok(job) = self.asked.try_recv() {
                         self.serve(job);
                     }
-                    rest(&self.stop)
+                    rest(&self.stop, bytes)
                 })
             });
             match merged {
@@ -261,10 +258,12 @@ pub(super) fn not_sealed(error: &StoreError) {
     tracing::warn!(%error, "idempotency keys were not written to a run and stay in memory");
 }
 
-fn rest(stop: &AtomicBool) -> Result<(), Halt> {
+fn rest(stop: &AtomicBool, bytes: usize) -> Result<(), Halt> {
     if stop.load(Relaxed) {
         return Err(Halt::Stopped);
     }
-    std::thread::sleep(REST);
+    if bytes >= PIECE {
+        std::thread::sleep(REST);
+    }
     Ok(())
 }

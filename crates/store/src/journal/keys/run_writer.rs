@@ -15,7 +15,7 @@ use crate::StoreError;
 use crate::disk::DiskFile;
 
 /// So many bytes are written at once.
-const PIECE: usize = 1 << 20;
+pub(super) const PIECE: usize = 1 << 20;
 /// After so many pieces they are synced, so that the journal's own syncs never wait for many.
 const SYNC_EVERY: u32 = 4;
 
@@ -34,8 +34,9 @@ impl From<StoreError> for Halt {
     }
 }
 
-/// Called after every piece: it may take its time, or say that there is no hurry any more at all.
-pub(super) type Pace<'a> = &'a mut dyn FnMut() -> Result<(), Halt>;
+/// Told after every write how many bytes it was: it may take its time, or say that nobody wants
+/// the run any more.
+pub(super) type Pace<'a> = &'a mut dyn FnMut(usize) -> Result<(), Halt>;
 
 /// A run that is being written.
 pub(super) struct RunWriter<'a> {
@@ -142,7 +143,7 @@ impl<'a> RunWriter<'a> {
             self.file.sync()?;
             self.unsynced = 0;
         }
-        (self.pace)()
+        (self.pace)(bytes.len())
     }
 
     /// Ends the run, makes it durable under its name, and opens it.

@@ -139,6 +139,24 @@ fn what_is_read_back_from_the_journal_once_more_is_not_there_twice() {
 }
 
 #[test]
+fn a_window_that_a_snapshot_copied_in_parts_is_not_sealed_before_it_is_whole() {
+    let disk = disk();
+    let mut index = index(&disk, 16, Sealing::Inline);
+    // The shards of every second key were copied before the key came.
+    for n in (0..100).filter(|n| n % 2 == 1) {
+        let entry = Entry::new(hash(n).print(), position(n));
+        index.restore(entry.print().shard(), entry.slot());
+    }
+    for n in 20..150 {
+        index.insert(hash(n), position(n));
+        index.tend_while_reading();
+        assert!(index.runs.is_empty() || n >= 99, "sealed at {n}");
+    }
+    assert!(!index.runs.is_empty());
+    (20..150).for_each(|n| assert!(index.candidates(hash(n)).unwrap().contains(&position(n))));
+}
+
+#[test]
 fn keys_of_one_print_are_all_found() {
     let disk = disk();
     let mut index = index(&disk, 3000, Sealing::Inline);
