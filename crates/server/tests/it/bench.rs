@@ -115,6 +115,19 @@ fn deposits_are_held_to_posts_that_do_nothing() {
 }
 
 #[test]
+fn batches_are_held_to_the_engine_and_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let batch = ["batch", "--accounts", "20", "--transfers", "600", "--connections", "1,2"];
+    let batch = document(&batch, dir.path());
+    assert_eq!(rows(&batch).len(), 2);
+    for row in rows(&batch) {
+        assert_eq!(row["transfers"], 600);
+        positive(row, &["per_second", "engine_per_second", "raw_sync_per_second", "of_engine"]);
+        positive(row, &["of_raw_sync", "request_bytes_per_transfer"]);
+    }
+}
+
+#[test]
 fn sizes_are_compared_and_a_restart_is_timed() {
     let dir = tempfile::tempdir().unwrap();
     let history = ["history", "--sizes", "200,1k", "--queries", "3", "--no-cold"];
