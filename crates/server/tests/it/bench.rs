@@ -75,7 +75,7 @@ fn a_ledger_is_filled_and_asked_and_served() {
         positive(row, &["warm.p50_us", "warm.p99_us", "cold.p50_us", "busiest_entries"]);
     }
     let asked = rows(&history).iter().filter(|row| row["http"]["p50_us"].as_f64() > Some(0.0));
-    assert!(asked.count() >= 6, "{history}");
+    assert!(asked.count() >= 7, "{history}");
     well_formed(&std::fs::read_to_string(svg).unwrap());
 
     let mixed = ["mixed", "--ledger", path, "--connections", "2", "--seconds", "0.1"];
