@@ -18,7 +18,7 @@ const SCAN: usize = 10_000;
 pub(crate) enum Kind {
     NewestPage,
     OldestPage,
-    /// Begins at any number of the account's entries.
+    /// Behind any number of the account's entries, which are passed over.
     DeepPage,
     /// Begins at any time of the account's history.
     PageByTime,
@@ -123,8 +123,8 @@ impl Query {
         Ok(())
     }
 
-    /// The path that asks the same over HTTP, or `None` where only a cursor can.
-    pub(crate) fn path(&self) -> Option<String> {
+    /// The path that asks the same over HTTP.
+    pub(crate) fn path(&self) -> String {
         let range = |filter: &EntryFilter| {
             let mut range = String::new();
             let ends = [("from", filter.from), ("to", filter.to)];
@@ -136,21 +136,23 @@ impl Query {
             range
         };
         match self {
-            Self::Page(query) if query.after.is_some() => None,
-            Self::Page(EntryQuery { filter, order, .. }) => {
+            Self::Page(EntryQuery { filter, order, offset, .. }) => {
                 let order = if *order == Order::Asc { "asc" } else { "desc" };
                 let debit = if filter.direction.is_some() { "&direction=debit" } else { "" };
                 let (account, range) = (filter.account, range(filter));
-                Some(format!(
-                    "/v1/accounts/{account}/entries?limit={PAGE}&order={order}{debit}{range}"
-                ))
+                let more = match offset {
+                    0 => debit.to_owned(),
+                    offset => format!("{debit}&offset={offset}"),
+                };
+                let entries = format!("/v1/accounts/{account}/entries");
+                format!("{entries}?limit={PAGE}&order={order}{more}{range}")
             }
             Self::Summary(filter) => {
                 let range = range(filter);
                 let range = range.trim_start_matches('&');
-                Some(format!("/v1/accounts/{}/entries/summary?{range}", filter.account))
+                format!("/v1/accounts/{}/entries/summary?{range}", filter.account)
             }
-            Self::Transaction(id) => Some(format!("/v1/transactions/{id}")),
+            Self::Transaction(id) => format!("/v1/transactions/{id}"),
         }
     }
 }

@@ -75,7 +75,7 @@ fn a_ledger_is_filled_and_asked_and_served() {
         positive(row, &["warm.p50_us", "warm.p99_us", "cold.p50_us", "busiest_entries"]);
     }
     let asked = rows(&history).iter().filter(|row| row["http"]["p50_us"].as_f64() > Some(0.0));
-    assert!(asked.count() >= 6, "{history}");
+    assert!(asked.count() >= 7, "{history}");
     well_formed(&std::fs::read_to_string(svg).unwrap());
 
     let mixed = ["mixed", "--ledger", path, "--connections", "2", "--seconds", "0.1"];
@@ -112,6 +112,19 @@ fn deposits_are_held_to_posts_that_do_nothing() {
         positive(row, &["of_noop", "deposits.p99_9_us", "noop.p50_us"]);
     }
     positive(&rows(&http)[0], &["of_raw_sync"]);
+}
+
+#[test]
+fn batches_are_held_to_the_engine_and_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let batch = ["batch", "--accounts", "20", "--transfers", "600", "--connections", "1,2"];
+    let batch = document(&batch, dir.path());
+    assert_eq!(rows(&batch).len(), 2);
+    for row in rows(&batch) {
+        assert_eq!(row["transfers"], 600);
+        positive(row, &["per_second", "engine_per_second", "raw_sync_per_second", "of_engine"]);
+        positive(row, &["of_raw_sync", "request_bytes_per_transfer"]);
+    }
 }
 
 #[test]
