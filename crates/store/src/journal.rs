@@ -17,6 +17,7 @@ pub mod log_reader;
 pub mod poison;
 mod pump;
 mod reader;
+mod recent;
 mod record;
 pub mod recovery;
 mod register;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire};
 
 use parking_lot::RwLock;
 
+use super::recent::Recent;
 use super::segment::{Layout, segment_path};
 use crate::StoreError;
 use crate::disk::{Disk, DiskFile};
@@ -29,6 +30,7 @@ struct Shared {
     layout: Layout,
     /// Where the last durable frame ends.
     durable: AtomicU64,
+    recent: Recent,
     files: RwLock<Files>,
 }
 
@@ -46,7 +48,8 @@ impl LogReader {
     pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path, layout: Layout, durable: u64) -> Self {
         let (dir, durable) = (dir.to_owned(), AtomicU64::new(durable));
         let files = Files { most: disk.open_files().max(1), open: Vec::new(), count: 0, hand: 0 };
-        Self(Arc::new(Shared { disk, dir, layout, durable, files: RwLock::new(files) }))
+        let (recent, files) = (Recent::default(), RwLock::new(files));
+        Self(Arc::new(Shared { disk, dir, layout, durable, recent, files }))
     }
 
     /// Where the log's durable bytes end.
@@ -54,8 +57,11 @@ impl LogReader {
         self.0.durable.load(Acquire)
     }
 
-    pub(super) fn advance(&self, end: u64) {
-        self.0.durable.fetch_max(end, AcqRel);
+    /// A frame of these `parts` is durable at `position`, and so is all before its end.
+    pub(super) fn advance(&self, position: u64, parts: &[&[u8]]) {
+        self.0.recent.keep(position, parts);
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        self.0.durable.fetch_max(position + length as u64, AcqRel);
     }
 
     /// Fills `bytes` from `position` on.
@@ -66,6 +72,9 @@ impl LogReader {
     pub fn read(&self, position: u64, bytes: &mut [u8]) -> Result<(), StoreError> {
         if self.readable(position) < bytes.len() as u64 {
             return Err(self.beyond(position, bytes.len()));
+        }
+        if self.0.recent.read(position, bytes) {
+            return Ok(());
         }
         let segment = self.0.layout.segment_of(position);
         self.file(segment)?.read_at(bytes, self.0.layout.offset_of(position))
@@ -130,6 +139,9 @@ impl LogReader {
         let files = self.files(&runs)?;
         let mut waiting = Vec::new();
         for (run, file) in runs.iter().zip(&files) {
+            if self.0.recent.read(run.position, &mut bytes[run.span()]) {
+                continue;
+            }
             let offset = self.0.layout.offset_of(run.position);
             if !file.read_at_once(&mut bytes[run.span()], offset)? {
                 file.will_read(offset, run.span().len());
@@ -159,6 +171,9 @@ impl LogReader {
         bytes: &mut [u8],
     ) -> Result<Option<usize>, StoreError> {
         let some = self.readable_of(position, bytes.len());
+        if self.0.recent.read(position, &mut bytes[..some]) {
+            return Ok(Some(some));
+        }
         let file = self.file(self.0.layout.segment_of(position))?;
         let offset = self.0.layout.offset_of(position);
         Ok(file.read_at_once(&mut bytes[..some], offset)?.then_some(some))

@@ -119,7 +119,7 @@ impl Writer {
             next_event: events.first_event + u64::from(events.event_count),
             time: events.time,
         };
-        self.reader.advance(bytes);
+        self.reader.advance(position, &[&header, body]);
         Ok(self.end)
     }
 
