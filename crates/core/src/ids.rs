@@ -227,7 +227,8 @@ mod tests {
             for (value, letter) in LETTERS.iter().enumerate() {
                 let mut text = [b'0'; LENGTH];
                 text[place] = *letter;
-                let bits = (value as u128).checked_shl(5 * (25 - place as u32)).unwrap_or(0);
+                let shift = 5 * (25 - u32::try_from(place).unwrap());
+                let bits = u128::try_from(value).unwrap().checked_shl(shift).unwrap_or(0);
                 let fits = place > 0 || value < 8;
                 let text = format!("acc_{}", std::str::from_utf8(&text).unwrap());
                 let expected = if fits { Ok(AccountId::from_bits(bits)) } else { Err(NotAnId) };

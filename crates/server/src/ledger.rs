@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tongjang_core::Request;
 use tongjang_store::journal::JournalReader;
-use tongjang_store::{Answer, Reader as _, StoreError, Teller, Together};
+use tongjang_store::{Answer, Brief, BundleReply, Reader as _, StoreError, Teller, Together};
 
 use crate::problem::{Code, Problem, Text};
 use crate::telemetry::Telemetry;
@@ -82,24 +82,33 @@ impl Ledger {
     }
 
     /// Hands `requests` to the teller, to be decided one after another. What is received is what
-    /// came of each, when all of it is durable; nothing is, if the teller died before.
+    /// came of each, `whole` or in brief, when all of it is durable; nothing is, if the teller died
+    /// before.
     ///
     /// # Errors
     /// 503, and none was taken in.
     pub fn hand_in(
         &self,
         requests: Vec<Request>,
+        whole: bool,
         place: Place,
-    ) -> Result<oneshot::Receiver<Vec<Result<Answer, StoreError>>>, Problem> {
+    ) -> Result<oneshot::Receiver<Answers>, Problem> {
         let (answered, answers) = oneshot::channel();
         let telemetry = self.telemetry.clone();
-        let reply = move |outcomes: Vec<Result<Answer, StoreError>>| {
-            telemetry.answered_all(&outcomes);
-            drop(place);
-            // A caller who is gone finds the outcomes by his keys.
-            let _ = answered.send(outcomes);
+        // In both cases, a caller who is gone finds the outcomes by his keys.
+        let reply = match whole {
+            false => BundleReply::Brief(Box::new(move |outcomes| {
+                telemetry.answered_all(&outcomes);
+                drop(place);
+                let _ = answered.send(Answers::Brief(outcomes));
+            })),
+            true => BundleReply::Whole(Box::new(move |outcomes| {
+                outcomes.iter().flatten().for_each(|answer| telemetry.answered(answer));
+                drop(place);
+                let _ = answered.send(Answers::Whole(outcomes));
+            })),
         };
-        self.teller.submit_bundle(requests, Box::new(reply))?;
+        self.teller.submit_bundle(requests, reply)?;
         Ok(answers)
     }
 
@@ -181,6 +190,15 @@ impl Ledger {
             ))
         })
     }
+}
+
+/// What came of each request of a bundle, in their order.
+#[derive(Debug)]
+pub enum Answers {
+    /// All of it.
+    Whole(Vec<Result<Answer, StoreError>>),
+    /// What was made.
+    Brief(Vec<Result<Brief, StoreError>>),
 }
 
 /// A place at the teller's for some requests; dropped, it is free again.

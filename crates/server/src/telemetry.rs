@@ -14,7 +14,7 @@ use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use parking_lot::RwLock;
 use tongjang_core::{Event, Rejection};
-use tongjang_store::{Answer, StoreError};
+use tongjang_store::{Answer, Brief, Made, StoreError};
 
 pub use log::{LogFormat, start_log};
 
@@ -89,12 +89,14 @@ impl Telemetry {
     }
 
     /// Counts what came of the requests of a bundle: most of them are bookings.
-    pub(crate) fn answered_all(&self, answers: &[Result<Answer, StoreError>]) {
+    pub(crate) fn answered_all(&self, answers: &[Result<Brief, StoreError>]) {
         let mut booked = 0;
-        for answer in answers.iter().flatten() {
-            match &answer.outcome {
-                Ok(Event::Booked(_)) if !answer.replayed => booked += 1,
-                _ => self.answered(answer),
+        for Brief { outcome, replayed } in answers.iter().flatten() {
+            match outcome {
+                _ if *replayed => self.replayed.increment(1),
+                Ok(Made::Transaction(_)) => booked += 1,
+                Ok(Made::Account(_)) => self.opened.increment(1),
+                Err(rejection) => self.refused(rejection),
             }
         }
         self.booked.increment(booked);

@@ -15,6 +15,6 @@ pub use error::StoreError;
 pub use query::{EntryFilter, EntryPage, EntryQuery, LedgerTotals, Order, Row, Summary};
 pub use store::{Reader, Release, Room, Store};
 pub use teller::{
-    Answer, BundleReply, Messenger, Refusal, Reply, Teller, TellerLimits, TellerThread, Together,
-    TogetherReply,
+    Answer, Brief, BundleReply, Made, Messenger, Refusal, Reply, Teller, TellerLimits,
+    TellerThread, Together, TogetherReply,
 };

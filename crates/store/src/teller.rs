@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, O
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
-use tongjang_core::{Event, Rejection, Request};
+use tongjang_core::{AccountId, Event, Rejection, Request, TransactionId};
 
 use self::serve::serve;
 pub use self::serve::{answer, answer_together};
@@ -21,6 +21,43 @@ pub struct Answer {
     pub outcome: Result<Event, Rejection>,
     /// Whether the request's key already stood for this outcome.
     pub replayed: bool,
+}
+
+/// What came of a request, without what it booked: all that an outcome of a batch needs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Brief {
+    /// What was made, or why nothing was.
+    pub outcome: Result<Made, Rejection>,
+    /// Whether the request's key already stood for this outcome.
+    pub replayed: bool,
+}
+
+/// What a request made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Made {
+    /// A transaction.
+    Transaction(TransactionId),
+    /// An account, by its opening or a change of its status.
+    Account(AccountId),
+}
+
+impl Made {
+    /// What `event` made; nothing, if it is a refusal.
+    pub fn by(event: &Event) -> Option<Self> {
+        match event {
+            Event::Booked(booked) => Some(Self::Transaction(booked.transaction.id)),
+            Event::Opened(opening) => Some(Self::Account(opening.account.id)),
+            Event::StatusChanged(change) => Some(Self::Account(change.account)),
+            Event::Refused(_) => None,
+        }
+    }
+}
+
+impl From<Answer> for Brief {
+    fn from(Answer { outcome, replayed }: Answer) -> Self {
+        let made = |event: Event| Made::by(&event).expect("a refusal is no success");
+        Self { outcome: outcome.map(made), replayed }
+    }
 }
 
 /// What came of requests that are booked together or not at all.
@@ -72,7 +109,16 @@ impl Default for TellerLimits {
 pub type Reply = Box<dyn FnOnce(Result<Answer, StoreError>) + Send>;
 
 /// Called once with what came of each request of a bundle, in their order.
-pub type BundleReply = Box<dyn FnOnce(Vec<Result<Answer, StoreError>>) + Send>;
+pub type Tell<T> = Box<dyn FnOnce(Vec<Result<T, StoreError>>) + Send>;
+
+/// Who is told what came of each request of a bundle. What is not asked for
+/// whole is dropped by the teller at once, and need not be kept until the commit.
+pub enum BundleReply {
+    /// With the whole answers.
+    Whole(Tell<Answer>),
+    /// With what was made alone.
+    Brief(Tell<Brief>),
+}
 
 /// Called once with what came of requests that are booked together.
 pub type TogetherReply = Box<dyn FnOnce(Result<Together, StoreError>) + Send>;

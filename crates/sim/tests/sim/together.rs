@@ -13,7 +13,7 @@ use tongjang_sim::random::Random;
 use tongjang_store::faulty::FaultyDisk;
 use tongjang_store::journal::{Journal, JournalConfig};
 use tongjang_store::teller::Teller;
-use tongjang_store::{Answer, Store, StoreError, TellerLimits, Together};
+use tongjang_store::{Answer, BundleReply, Store, StoreError, TellerLimits, Together};
 
 use crate::{seeds, with_seed};
 
@@ -207,7 +207,7 @@ fn through_a_teller(batches: &[(bool, Vec<Request>)], limits: TellerLimits) -> V
                 let answers = answers.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
                 tell.send((index, Together::All(answers))).unwrap();
             });
-            teller.submit_bundle(batch.clone(), reply).unwrap();
+            teller.submit_bundle(batch.clone(), BundleReply::Whole(reply)).unwrap();
         }
     }
     thread.close().unwrap();
@@ -277,11 +277,12 @@ fn bundles_wait_in_a_bounded_room_and_leave_the_other_one_free() {
     };
     let mut taken = 0;
     // Some may be in the teller's hands; then at most eight requests wait.
-    while teller.submit_bundle(bundle(&mut desk, 3), Box::new(|_| ())).is_ok() {
+    while teller.submit_bundle(bundle(&mut desk, 3), BundleReply::Brief(Box::new(|_| ()))).is_ok() {
         taken += 1;
         assert!(taken < 20, "bundles wait without a bound");
     }
-    let full = teller.submit_bundle(bundle(&mut desk, 3), Box::new(|_| ()));
+    let none = BundleReply::Brief(Box::new(|_| ()));
+    let full = teller.submit_bundle(bundle(&mut desk, 3), none);
     assert_eq!(full, Err(tongjang_store::Refusal::Overloaded));
     let single = desk.request([3, 7, 0, 0, 1, 0, 4, 9]);
     teller.submit(single, Box::new(|_| ())).unwrap();

@@ -3,17 +3,20 @@
 use tongjang_core::apply::apply;
 use tongjang_core::{Book, Decision, Event, Request, Verdict, decide, decide_together};
 
-use super::{Answer, BundleReply, Messenger, Reply, Slip, Together, TogetherReply};
+use super::{Answer, Brief, BundleReply, Messenger, Reply, Slip, Tell, Together, TogetherReply};
 use crate::{Release, Room, Store, StoreError};
 
 /// The store is told of so many requests at once before they are decided: what they touch fits the
 /// cache next to a core.
 const FEW: usize = 128;
 
+/// Called with whether a commit succeeded.
+type Settled = Box<dyn FnOnce(&Result<(), StoreError>) + Send>;
+
 /// An answer that waits for its commit.
 enum Delivery {
     One(Reply, Result<Answer, StoreError>),
-    Bundle(BundleReply, Vec<Result<Answer, StoreError>>),
+    Bundle(Settled),
     Together(TogetherReply, Result<Together, StoreError>),
 }
 
@@ -77,15 +80,27 @@ impl<S: Store> Desk<'_, S> {
 
     /// The bundle is answered with the commit of its last request.
     fn bundle(&mut self, requests: &[Request], reply: BundleReply) -> Result<(), StoreError> {
+        let delivery = match reply {
+            BundleReply::Whole(reply) => delivery(reply, self.each(requests, |answer| answer)?),
+            BundleReply::Brief(reply) => delivery(reply, self.each(requests, Brief::from)?),
+        };
+        self.deliveries.push(delivery);
+        Ok(())
+    }
+
+    fn each<T>(
+        &mut self,
+        requests: &[Request],
+        keep: impl Fn(Answer) -> T,
+    ) -> Result<Vec<Result<T, StoreError>>, StoreError> {
         let mut answers = Vec::with_capacity(requests.len());
         for few in requests.chunks(FEW) {
             self.store.warm(&few.iter().collect::<Vec<_>>());
             for request in few {
-                answers.push(self.one(request)?);
+                answers.push(self.one(request)?.map(&keep));
             }
         }
-        self.deliveries.push(Delivery::Bundle(reply, answers));
-        Ok(())
+        Ok(answers)
     }
 
     fn together(&mut self, requests: &[Request], reply: TogetherReply) -> Result<(), StoreError> {
@@ -186,9 +201,14 @@ fn deliver(delivery: Delivery, durable: &Result<(), StoreError>) {
     match (delivery, durable) {
         (Delivery::One(reply, answer), _) => reply(durable.clone().and(answer)),
         (Delivery::Together(reply, answer), _) => reply(durable.clone().and(answer)),
-        (Delivery::Bundle(reply, answers), Ok(())) => reply(answers),
-        (Delivery::Bundle(reply, answers), Err(error)) => {
-            reply(answers.iter().map(|_| Err(error.clone())).collect());
-        }
+        (Delivery::Bundle(tell), durable) => tell(durable),
     }
+}
+
+/// The answers of a bundle, each of which is an error if their commit fails.
+fn delivery<T: Send + 'static>(reply: Tell<T>, answers: Vec<Result<T, StoreError>>) -> Delivery {
+    Delivery::Bundle(Box::new(move |durable| match durable {
+        Ok(()) => reply(answers),
+        Err(error) => reply(answers.iter().map(|_| Err(error.clone())).collect()),
+    }))
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use serde::Serialize;
 use tongjang_core::{Account, AccountId, Command, Event, Rejection, Request, TransactionId};
-use tongjang_store::{Answer, StoreError};
+use tongjang_store::{Answer, Made, StoreError};
 
 use super::chunk::{Asked, Chunk, Clerk, Fate, Op};
 use crate::api::booking::{counterparties, parties, viewer};
@@ -13,6 +13,7 @@ use crate::api::opening::{ATTEMPTS, made_up};
 use crate::api::transfers::unknown;
 use crate::api::view::{AccountView, Parties, TransactionView};
 use crate::app::App;
+use crate::ledger::Answers;
 use crate::problem::{Code, Language, Member, Problem};
 
 /// How outcomes are written.
@@ -25,8 +26,49 @@ pub(super) struct Manner {
     pub(super) end: u8,
 }
 
-/// The answers of the teller to a chunk, in the order of its requests.
-pub(super) type Answers = Vec<Result<Answer, StoreError>>;
+/// What came of a request.
+struct Seen<'a> {
+    outcome: Result<Made, &'a Rejection>,
+    replayed: bool,
+    /// The whole of it, if it was asked for.
+    event: Option<&'a Event>,
+}
+
+impl Answers {
+    fn at(&self, index: usize) -> Result<Seen<'_>, &StoreError> {
+        match self {
+            Self::Brief(answers) => answers[index].as_ref().map(|brief| Seen {
+                outcome: brief.outcome.as_ref().copied(),
+                replayed: brief.replayed,
+                event: None,
+            }),
+            Self::Whole(answers) => answers[index].as_ref().map(|answer| Seen {
+                outcome: answer.outcome.as_ref().map(made),
+                replayed: answer.replayed,
+                event: answer.outcome.as_ref().ok(),
+            }),
+        }
+    }
+
+    /// Whether the outcome of a request is not known, or could not be found out.
+    pub(super) fn has_failed(&self) -> bool {
+        match self {
+            Self::Brief(answers) => answers.iter().any(Result::is_err),
+            Self::Whole(answers) => answers.iter().any(Result::is_err),
+        }
+    }
+
+    fn put(&mut self, index: usize, answer: Answer) {
+        match self {
+            Self::Brief(answers) => answers[index] = Ok(answer.into()),
+            Self::Whole(answers) => answers[index] = Ok(answer),
+        }
+    }
+}
+
+fn made(event: &Event) -> Made {
+    Made::by(event).expect("a refusal is no success")
+}
 
 /// What is told instead of the teller's answer, by its place among the requests.
 type Instead = HashMap<usize, Problem>;
@@ -65,8 +107,7 @@ impl Clerk {
             false => None,
         };
         out.reserve(chunk.fates.len() * 80);
-        let mut answers = answers.iter().enumerate();
-        let mut failed = None;
+        let (mut next, mut failed) = (0.., None);
         for (number, fate) in (line..).zip(&chunk.fates) {
             let (op, account) = match fate {
                 Fate::Empty => continue,
@@ -76,24 +117,23 @@ impl Clerk {
                 }
                 Fate::Asked(op, account) => (*op, *account),
             };
-            let (index, answer) = answers.next().expect("an answer to each request");
+            let index = next.next().expect("it has no end");
             if let Some(problem) = instead.get(&index) {
                 put_problem(out, number, problem, false, manner);
                 continue;
             }
-            match answer {
-                Ok(Answer { outcome: Ok(event), replayed }) => match &details {
-                    None => put_id(out, number, event, *replayed, manner.end),
-                    Some(details) => {
+            match answers.at(index) {
+                Ok(Seen { outcome: Ok(made), replayed, event }) => {
+                    put_id(out, number, made, replayed, manner.end);
+                    if let (Some(details), Some(event)) = (&details, event) {
                         let name = chunk.opens.binary_search_by_key(&index, |asked| asked.index);
                         let name = name.ok().and_then(|at| chunk.opens[at].name.as_deref());
-                        put_id(out, number, event, *replayed, manner.end);
                         details.put(out, event, name, self, manner.end)?;
                     }
-                },
-                Ok(Answer { outcome: Err(rejection), replayed }) => {
+                }
+                Ok(Seen { outcome: Err(rejection), replayed, .. }) => {
                     let problem = problem_of(rejection.clone(), op, account);
-                    put_problem(out, number, &problem, *replayed, manner);
+                    put_problem(out, number, &problem, replayed, manner);
                 }
                 Err(error) => {
                     // They mostly fail together, and once is enough for the log.
@@ -111,13 +151,13 @@ impl Clerk {
         let (mut gone, mut instead) = (Vec::new(), Instead::new());
         for asked in opens {
             if let Some(request) = &asked.request
-                && is_taken(&answers[asked.index])
+                && is_taken(answers.at(asked.index))
             {
-                answers[asked.index] = Ok(self.open_elsewhere(request.clone()).await?);
+                answers.put(asked.index, self.open_elsewhere(request.clone()).await?);
             }
-            let opened = match &answers[asked.index] {
-                Ok(Answer { outcome: Ok(Event::Opened(opening)), replayed }) => {
-                    Some((opening.account.id, *replayed))
+            let opened = match answers.at(asked.index) {
+                Ok(Seen { outcome: Ok(Made::Account(account)), replayed, .. }) => {
+                    Some((account, replayed))
                 }
                 Ok(_) => None,
                 // The account may be there.
@@ -155,8 +195,8 @@ pub(super) fn renumber(app: &App, request: &mut Request) {
     }
 }
 
-fn is_taken(answer: &Result<Answer, StoreError>) -> bool {
-    matches!(answer, Ok(Answer { outcome: Err(Rejection::AccountNumberTaken), .. }))
+fn is_taken(answer: Result<Seen<'_>, &StoreError>) -> bool {
+    matches!(answer, Ok(Seen { outcome: Err(Rejection::AccountNumberTaken), .. }))
 }
 
 fn other_name() -> Problem {
@@ -181,7 +221,11 @@ struct Details(Parties);
 
 impl Details {
     async fn of(app: &App, answers: &Answers) -> Result<Self, Problem> {
-        let booked = answers.iter().flatten().filter_map(|answer| match &answer.outcome {
+        let whole = match answers {
+            Answers::Whole(answers) => answers.as_slice(),
+            Answers::Brief(_) => &[],
+        };
+        let booked = whole.iter().flatten().filter_map(|answer| match &answer.outcome {
             Ok(Event::Booked(booked)) => Some(&booked.transaction),
             _ => None,
         });
@@ -219,19 +263,18 @@ impl Details {
     }
 }
 
-fn put_id(out: &mut Vec<u8>, line: u64, event: &Event, replayed: bool, end: u8) {
+fn put_id(out: &mut Vec<u8>, line: u64, made: Made, replayed: bool, end: u8) {
     put_line(out, line);
     out.extend_from_slice(b",\"status\":201,\"id\":\"");
-    match event {
-        Event::Booked(booked) => {
+    match made {
+        Made::Transaction(id) => {
             out.extend_from_slice(TransactionId::PREFIX.as_bytes());
-            out.extend_from_slice(&booked.transaction.id.letters());
+            out.extend_from_slice(&id.letters());
         }
-        Event::Opened(opening) => {
+        Made::Account(id) => {
             out.extend_from_slice(AccountId::PREFIX.as_bytes());
-            out.extend_from_slice(&opening.account.id.letters());
+            out.extend_from_slice(&id.letters());
         }
-        Event::StatusChanged(_) | Event::Refused(_) => unreachable!("no line asks for {event:?}"),
     }
     out.push(b'"');
     put_end(out, replayed, end);

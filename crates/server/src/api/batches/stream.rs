@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::chunk::{Chunk, Clerk, Held, Waits};
 use super::command::{Order, nobody};
 use super::lines::Lines;
-use super::outcome::{Answers, Manner, put_problem};
+use super::outcome::{Manner, put_problem};
+use crate::ledger::Answers;
 use crate::problem::{Code, Problem};
 
 /// How many chunks of a stream may be under way.
@@ -195,14 +196,16 @@ impl Stream {
         let mut chunk = std::mem::replace(&mut self.chunk, next);
         let line = self.line;
         self.line += chunk.lines() as u64;
-        let answers = match submit(&self.clerk, &mut chunk).await {
+        let answers = match submit(&self.clerk, &mut chunk, self.manner).await {
             Ok(answers) => answers,
             Err(problem) => {
                 chunk.refuse_all(&problem);
                 if matches!(problem.code(), Code::ShuttingDown | Code::StoreUnavailable) {
                     self.end(problem);
                 }
-                submit(&self.clerk, &mut chunk).await.expect("nothing is left to be asked")
+                submit(&self.clerk, &mut chunk, self.manner)
+                    .await
+                    .expect("nothing is left to be asked")
             }
         };
         self.under_way.push_back(UnderWay { chunk, line, answers });
@@ -216,9 +219,9 @@ impl Stream {
             let problem = Problem::new(Code::StoreUnavailable);
             chunk.refuse_all(&problem);
             self.end(problem);
-            Vec::new()
+            Answers::Brief(Vec::new())
         });
-        if answers.iter().any(Result::is_err) && self.clerk.app.ledger.ready().is_err() {
+        if answers.has_failed() && self.clerk.app.ledger.ready().is_err() {
             self.end(Problem::new(Code::StoreUnavailable));
         }
         let mut bytes = Vec::new();
@@ -245,19 +248,23 @@ impl Stream {
 }
 
 /// Labels what is to be opened and gives the requests of `chunk` to the teller.
-async fn submit(clerk: &Clerk, chunk: &mut Chunk) -> Result<oneshot::Receiver<Answers>, Problem> {
+async fn submit(
+    clerk: &Clerk,
+    chunk: &mut Chunk,
+    manner: Manner,
+) -> Result<oneshot::Receiver<Answers>, Problem> {
     let app = &clerk.app;
     if chunk.requests.is_empty() {
         let (none, answers) = oneshot::channel();
         // The receiver is on the line above.
-        let _ = none.send(Vec::new());
+        let _ = none.send(Answers::Brief(Vec::new()));
         return Ok(answers);
     }
     // Stamped once there is room, so that a time is not from before a long wait.
     let place = app.ledger.place_for(chunk.requests.len()).await;
     chunk.stamp(app);
     clerk.label(&chunk.opens).await?;
-    match app.ledger.hand_in(std::mem::take(&mut chunk.requests), place) {
+    match app.ledger.hand_in(std::mem::take(&mut chunk.requests), manner.full, place) {
         Ok(answers) => Ok(answers),
         Err(problem) => {
             clerk.unlabel(&chunk.opens).await?;

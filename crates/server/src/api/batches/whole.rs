@@ -13,9 +13,10 @@ use super::MOST_COMMANDS;
 use super::chunk::{Chunk, Clerk, Fate, Held, Op, Waits};
 use super::command::{Order, nobody};
 use super::lines::Line;
-use super::outcome::{Answers, Manner, problem_of, renumber};
+use super::outcome::{Manner, problem_of, renumber};
 use crate::api::opening::ATTEMPTS;
 use crate::extract::parse;
+use crate::ledger::Answers;
 use crate::problem::{Code, Problem, Text};
 
 /// The document, its commands not looked into.
@@ -151,13 +152,13 @@ async fn finish(
     manner: Manner,
     out: &mut Vec<u8>,
 ) -> Result<(), Problem> {
-    let mut answers = Vec::new();
+    let mut answers = Answers::Brief(Vec::new());
     if !chunk.requests.is_empty() {
         let ledger = &clerk.app.ledger;
         let place = ledger.place_for_now(chunk.requests.len()).await?;
         chunk.stamp(&clerk.app);
         clerk.label(&chunk.opens).await?;
-        let answered = ledger.hand_in(std::mem::take(&mut chunk.requests), place)?;
+        let answered = ledger.hand_in(std::mem::take(&mut chunk.requests), manner.full, place)?;
         answers = answered.await.map_err(|_| Problem::new(Code::StoreUnavailable))?;
     }
     clerk.write(&chunk, line, answers, manner, out).await
@@ -180,7 +181,7 @@ async fn book_together(
     let refused = chunk.fates.iter().position(|fate| !matches!(fate, Fate::Asked(..)));
     if let Some(refused) = refused {
         give_up(&mut chunk, refused);
-        return clerk.write(&chunk, 1, Answers::new(), manner, out).await;
+        return clerk.write(&chunk, 1, Answers::Brief(Vec::new()), manner, out).await;
     }
     let ledger = &clerk.app.ledger;
     chunk.stamp(&clerk.app);
@@ -190,7 +191,7 @@ async fn book_together(
         let together = ledger.perform_together(chunk.requests.clone(), place).await;
         match together {
             Ok(Together::All(answers)) => {
-                let answers = answers.into_iter().map(Ok).collect();
+                let answers = Answers::Whole(answers.into_iter().map(Ok).collect());
                 return clerk.write(&chunk, 1, answers, manner, out).await;
             }
             Ok(Together::None { at, rejection, replayed }) => {
@@ -209,7 +210,7 @@ async fn book_together(
                 let problem = problem_of(rejection, op, first).replayed(replayed);
                 chunk.fates[at] = Fate::Refused(problem);
                 give_up(&mut chunk, at);
-                return clerk.write(&chunk, 1, Answers::new(), manner, out).await;
+                return clerk.write(&chunk, 1, Answers::Brief(Vec::new()), manner, out).await;
             }
             Ok(Together::TooLarge) => {
                 clerk.unlabel(&chunk.opens).await?;
