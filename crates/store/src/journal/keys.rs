@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tongjang_core::{IdempotencyKey, UserId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use self::archivist::{Archivist, ArchivistThread, News};
+use self::archivist::{Archivist, ArchivistThread, News, Runs};
 use self::entry::{Entry, Print};
 use self::run::Run;
 use self::run_writer::Halt;
@@ -241,7 +241,9 @@ impl KeyIndex {
         match sealed.and_then(|()| archivist.seal(&frozen, &mut |_| Ok(()))) {
             Ok(()) => {
                 archivist.merge_all();
-                self.runs = archivist.runs.clone();
+                let Runs { all, merged } = archivist.hand_over();
+                self.runs = all;
+                merged.into_iter().for_each(|number| self.shelf.let_go(number));
                 self.frozen = None;
             }
             Err(Halt::Stopped) => {}
@@ -258,7 +260,10 @@ impl KeyIndex {
         let (mut runs, mut failed) = (None, false);
         for news in thread.news() {
             match news {
-                News::Runs(all) => runs = Some(all),
+                News::Runs(Runs { all, merged }) => {
+                    runs = Some(all);
+                    merged.into_iter().for_each(|number| self.shelf.let_go(number));
+                }
                 News::NotSealed => failed = true,
             }
         }

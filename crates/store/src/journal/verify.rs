@@ -100,26 +100,27 @@ mod tests {
     use super::*;
     use crate::Store;
     use crate::faulty::FaultyDisk;
-    use crate::journal::Journal;
+    use crate::journal::pump::Pump;
     use crate::journal::snapshot::{self, SnapshotWriter};
+    use crate::journal::{Journal, KeysConfig, Sealing};
 
     const DIR: &str = "/ledger";
 
-    /// Opens an account under a key.
-    fn open_an_account(journal: &mut Journal) {
+    /// Opens an account under a key; `nth` tells both from others.
+    fn open_an_account(journal: &mut Journal, nth: usize) {
         let owner = UserId::from_bits(1 << 64);
         let command = Command::Open {
             owner,
             currency: Currency::KRW,
             bank: Bank::new("088").unwrap(),
-            number: AccountNumber::new("110-1").unwrap(),
+            number: AccountNumber::new(&format!("110-{nth}")).unwrap(),
             number_made: false,
         };
-        let key = IdempotencyKey::new("k").unwrap();
+        let key = IdempotencyKey::new(&format!("k{nth}")).unwrap();
         let request = Request {
             caller: Caller::owner(owner),
             at: Timestamp::from_micros(1_000),
-            nonce: 1,
+            nonce: nth as u64,
             key: Some((key, Fingerprint::of(&command))),
             expected_version: None,
             command,
@@ -131,6 +132,34 @@ mod tests {
         journal.commit(Box::new(|durable| durable.unwrap())).unwrap();
     }
 
+    /// The archivist may be at a window, or have failed at it, when a snapshot is begun.
+    #[test]
+    fn a_snapshot_has_the_keys_of_a_window_that_is_not_sealed_yet() {
+        let disk = Arc::new(FaultyDisk::new(1));
+        let mut config = JournalConfig::new(DIR, [1; 16]);
+        config.disk = disk.clone();
+        config.log.segment_bytes = 64 << 10;
+        config.snapshot_every = 1;
+        config.keys = KeysConfig { window: 1, sealing: Sealing::Inline };
+        let (mut journal, ..) = Journal::open(config.clone()).unwrap();
+        open_an_account(&mut journal, 1);
+        journal.pump.take().into_iter().for_each(Pump::finish);
+        journal.settle().unwrap();
+        disk.fail_at(disk.operations());
+        journal.book.keys_mut().tend(true);
+        assert!(journal.book.keys().kept().frozen.is_some());
+        let names = || snapshot::names(&*config.disk, &config.dir).unwrap();
+        for nth in 2.. {
+            assert!(nth < 5_000, "no snapshot was ever written");
+            open_an_account(&mut journal, nth);
+            journal.settle().unwrap();
+            if !names().is_empty() {
+                break;
+            }
+        }
+        assert!(verify(&config, |_| ()).unwrap().snapshot.is_some());
+    }
+
     #[test]
     fn a_snapshot_that_lacks_a_key_is_found() {
         let disk = Arc::new(FaultyDisk::new(1));
@@ -138,7 +167,7 @@ mod tests {
         config.disk = disk;
         config.log.segment_bytes = 64 << 10;
         let (mut journal, ..) = Journal::open(config.clone()).unwrap();
-        open_an_account(&mut journal);
+        open_an_account(&mut journal, 1);
         journal.close().unwrap();
         assert!(verify(&config, |_| ()).unwrap().snapshot.is_some());
 

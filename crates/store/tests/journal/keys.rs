@@ -79,6 +79,17 @@ fn keys_are_answered_from_runs_after_a_restart() {
 }
 
 #[test]
+fn the_older_snapshot_has_its_runs_as_long_as_it_is_kept() {
+    let closed = closed(28);
+    let newest = snapshots(&closed.disk).pop().unwrap();
+    closed.disk.take_away(&newest);
+    let (mut journal, reader, opening) = Journal::open(config(&closed.disk)).unwrap();
+    assert!(opening.unusable.is_empty() && opening.snapshot.is_some(), "{opening:?}");
+    ask_again(&mut journal, &closed);
+    check_reader(&reader, &closed.model);
+}
+
+#[test]
 fn a_run_that_is_damaged_or_gone_is_made_anew_and_that_is_said() {
     let closed = closed(22);
     let mut fallen_back = 0;

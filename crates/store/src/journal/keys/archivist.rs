@@ -29,11 +29,14 @@ pub(super) struct Archivist {
     pub(super) runs: Vec<Arc<Run>>,
     /// Those that could not be merged in vain over and over.
     unreadable: BTreeSet<u64>,
+    /// Those that were merged. They are in use until the teller has the merged one: the snapshot
+    /// that he begins next names what he has.
+    merged: Vec<u64>,
 }
 
 impl Archivist {
     pub(super) fn new(shelf: Arc<Shelf>, runs: Vec<Arc<Run>>) -> Self {
-        Self { shelf, runs, unreadable: BTreeSet::new() }
+        Self { shelf, runs, unreadable: BTreeSet::new(), merged: Vec::new() }
     }
 
     /// Writes `frozen` as the newest run. All of it must be durable in the journal.
@@ -68,7 +71,12 @@ impl Archivist {
         let start = self.runs.iter().position(|run| run.name() == first);
         let start = start.expect("runs that are being merged stay where they are");
         self.runs.splice(start..start + old.len(), [merged]);
-        old.iter().for_each(|run| self.shelf.let_go(run.name().number));
+        self.merged.extend(old.iter().map(|run| run.name().number));
+    }
+
+    /// All runs, and those that whoever takes these over has to let go.
+    pub(super) fn hand_over(&mut self) -> Runs {
+        Runs { all: self.runs.clone(), merged: std::mem::take(&mut self.merged) }
     }
 
     /// Takes note that `runs` could not be merged, and says so. What a disk failed at may go
@@ -116,10 +124,18 @@ enum Job {
     Drop(Vec<Arc<Run>>, Option<Arc<Frozen>>),
 }
 
+/// The runs as they are now.
+pub(super) struct Runs {
+    /// The oldest first.
+    pub(super) all: Vec<Arc<Run>>,
+    /// The numbers of those that were merged since the last time.
+    pub(super) merged: Vec<u64>,
+}
+
 /// What the archivist's thread tells.
 pub(super) enum News {
-    /// All runs there are now.
-    Runs(Vec<Arc<Run>>),
+    /// There is a new run.
+    Runs(Runs),
     /// The window that was to be sealed was not.
     NotSealed,
 }
@@ -215,7 +231,7 @@ impl Worker {
         let sealed =
             durable.and_then(|()| self.archivist.seal(&frozen, &mut |bytes| rest(&stop, bytes)));
         match sealed {
-            Ok(()) => self.tell(News::Runs(self.archivist.runs.clone())),
+            Ok(()) => self.tell_runs(),
             Err(Halt::Stopped) => {}
             Err(Halt::Failed(error)) => {
                 not_sealed(&error);
@@ -239,12 +255,17 @@ impl Worker {
             match merged {
                 Ok(merged) => {
                     self.archivist.replace(&runs, merged);
-                    self.tell(News::Runs(self.archivist.runs.clone()));
+                    self.tell_runs();
                 }
                 Err(Halt::Stopped) => return,
                 Err(Halt::Failed(error)) => return self.archivist.give_up(&runs, &error),
             }
         }
+    }
+
+    fn tell_runs(&mut self) {
+        let runs = self.archivist.hand_over();
+        self.tell(News::Runs(runs));
     }
 
     fn tell(&self, news: News) {

@@ -304,6 +304,27 @@ fn runs_that_nobody_needs_are_swept() {
 }
 
 #[test]
+fn a_merged_run_is_not_swept_before_the_teller_has_the_one_in_its_place() {
+    let disk = disk();
+    let shelf = index(&disk, 1, Sealing::Inline).shelf.clone();
+    let mut archivist = Archivist::new(shelf.clone(), Vec::new());
+    for n in 0..4 {
+        let mut window = Window::new();
+        window.insert(Entry::new(hash(n).print(), position(n)));
+        let (from, until) = (position(n), position(n + 1));
+        archivist.seal(&Frozen { window, from, until }, &mut |_| Ok(())).unwrap();
+    }
+    archivist.merge_all();
+    assert_eq!(archivist.runs.len(), 1);
+    // The snapshot that he begins now would name the four.
+    shelf.sweep(&BTreeSet::new()).unwrap();
+    assert_eq!(run_files(&disk).len(), 5);
+    archivist.hand_over().merged.into_iter().for_each(|number| shelf.let_go(number));
+    shelf.sweep(&BTreeSet::new()).unwrap();
+    assert_eq!(run_files(&disk).len(), 1);
+}
+
+#[test]
 fn the_archivists_thread_seals_and_merges_beside_the_teller() {
     let disk = disk();
     let durable = Arc::new(Durable::new(0));
