@@ -106,7 +106,7 @@ impl LogReader {
     }
 
     /// Reads what begins at each of `positions`, which ascend, into `bytes`: as far as there are
-    /// durable bytes in that segment, but at most `len` of each. Says where in `bytes` each is.
+    /// durable bytes in that segment, and `len` of each at least. Says where in `bytes` each is.
     /// What is not in memory is fetched from the disk all at the same time.
     ///
     /// # Errors
@@ -123,7 +123,7 @@ impl LogReader {
             let some = self.readable_of(*position, len);
             let end = position + some as u64;
             let at = match runs.last_mut() {
-                Some(run) if self.joins(run, *position) => {
+                Some(run) if some > 0 && self.joins(run, *position) => {
                     run.end = run.end.max(end);
                     run.at + (position - run.position) as usize
                 }
@@ -133,7 +133,7 @@ impl LogReader {
                     at
                 }
             };
-            places.push(at..at + some);
+            places.push((runs.len() - 1, at));
         }
         bytes.resize(runs.last().map_or(0, |run| run.span().end), 0);
         let files = self.files(&runs)?;
@@ -151,7 +151,8 @@ impl LogReader {
         for (run, file) in waiting {
             file.read_at(&mut bytes[run.span()], self.0.layout.offset_of(run.position))?;
         }
-        Ok(places)
+        // Where neighbours came along, a record that is longer than most is there to its end.
+        Ok(places.into_iter().map(|(run, at)| at..runs[run].span().end).collect())
     }
 
     /// Tells that `len` bytes from each of `positions` on will be read.
