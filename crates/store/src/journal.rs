@@ -242,7 +242,7 @@ impl Journal {
 
     fn begin(&mut self) {
         let (base, room) = (self.log.next_body_position(), self.log.room());
-        self.book.begin(base, room, self.log.buffer());
+        self.book.begin(base, room, self.log.buffer(), self.view.blank());
     }
 
     /// Fills the rest of the segment with nothing, so that the next frame begins the next one. The

@@ -147,23 +147,33 @@ impl JournalBook {
     }
 
     /// Begins a frame whose body will stand at `base`, have at most `room` bytes and is built in
-    /// the empty `body`.
-    pub(super) fn begin(&mut self, base: u64, room: usize, body: Vec<u8>) {
+    /// the empty `body`, with the empty `publication` beside it.
+    pub(super) fn begin(
+        &mut self,
+        base: u64,
+        room: usize,
+        body: Vec<u8>,
+        publication: Publication,
+    ) {
         assert!(self.frame.events == 0 && body.is_empty(), "the frame before was taken out");
         self.frame.body = body;
+        self.frame.publication = publication;
         self.frame.base = base;
         self.frame.room = room;
     }
 
     /// Takes out what the batch wrote; `begin` must come next.
     pub(super) fn take(&mut self) -> Filled {
-        let frame = std::mem::take(&mut self.frame);
+        let mut frame = std::mem::take(&mut self.frame);
         let mut publication = frame.publication;
-        publication.standings = frame
-            .touched
-            .into_iter()
-            .map(|slot| (slot, self.places[slot as usize].seat.account.standing().clone()))
-            .collect();
+        publication.standings.extend(
+            frame
+                .touched
+                .drain(..)
+                .map(|slot| (slot, self.places[slot as usize].seat.account.standing().clone())),
+        );
+        // Its memory serves the next batch.
+        self.frame.touched = frame.touched;
         self.batch += 1;
         let first_event = self.next_event;
         self.next_event += u64::from(frame.events);

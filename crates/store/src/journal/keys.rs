@@ -89,6 +89,9 @@ enum Upkeep {
     Thread(ArchivistThread),
 }
 
+/// How many bytes tell whose a key is.
+const SCOPE: usize = 16;
+
 /// A key's hash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct KeyHash(u64);
@@ -97,9 +100,18 @@ impl KeyHash {
     /// The hash of `key` of `scope`. `seed` is secret to the ledger, so that nobody can choose
     /// keys that crowd one place.
     pub(super) fn of(seed: u64, scope: UserId, key: &IdempotencyKey) -> Self {
-        const SCOPE: usize = 16;
-        let mut bytes = [0; SCOPE + IdempotencyKey::MAX_CHARS];
+        /// A UUID has 36.
+        const USUAL: usize = 48;
         let key = key.as_str().as_bytes();
+        if key.len() <= USUAL {
+            Self::in_room::<{ SCOPE + USUAL }>(seed, scope, key)
+        } else {
+            Self::in_room::<{ SCOPE + IdempotencyKey::MAX_CHARS }>(seed, scope, key)
+        }
+    }
+
+    fn in_room<const ROOM: usize>(seed: u64, scope: UserId, key: &[u8]) -> Self {
+        let mut bytes = [0; ROOM];
         bytes[..SCOPE].copy_from_slice(&scope.bits().to_le_bytes());
         bytes[SCOPE..][..key.len()].copy_from_slice(key);
         Self(xxh3_64_with_seed(&bytes[..SCOPE + key.len()], seed))
@@ -160,7 +172,9 @@ impl KeyIndex {
     /// before it goes on to the next place. Each wait is then one of many at once.
     pub(super) fn touch(&self, hashes: &[KeyHash]) {
         let prints = hashes.iter().map(|hash| hash.print());
-        let windows = self.windows().fold(0, |sum, window| sum ^ window.touch(prints.clone()));
+        let windows = self.windows().fold(0, |sum, window| {
+            prints.clone().fold(sum, |sum, print| sum ^ window.touch(print))
+        });
         let runs = self.runs.iter().fold(0, |sum, run| {
             prints.clone().fold(sum, |sum, print| sum ^ run.lines().touch(print))
         });
@@ -188,7 +202,8 @@ impl KeyIndex {
         self.hear();
         if self.frozen.is_none() && free && self.window.len() >= self.shelf.config.window.max(1) {
             let (from, until) = (self.sealed_until(), self.newest + 8);
-            let window = std::mem::replace(&mut self.window, Window::new());
+            let next = Window::as_large_as(&self.window);
+            let window = std::mem::replace(&mut self.window, next);
             self.frozen = Some(Arc::new(Frozen { window, from, until }));
             self.seal();
         } else if self.retry_at.is_some_and(|len| self.window.len() >= len) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tongjang_core::account::Standing;
 use tongjang_core::{Account, AccountId, Balance, Currency, Direction, Opened, Timestamp};
 
@@ -19,6 +19,8 @@ use crate::LedgerTotals;
 const SHARDS: usize = 64;
 /// So many changes are made under the locks at once. A reader waits for a few microseconds.
 const FEW: usize = 256;
+/// So many publications are kept to be filled again: one is filled and one on its way.
+const BLANKS: usize = 2;
 /// How much journal there is between two marks, at least.
 pub(super) const MARK_EVERY: u64 = 64 * 1024;
 
@@ -97,6 +99,7 @@ pub(super) struct View {
     end: AtomicU64,
     marks: RwLock<Vec<TimeMark>>,
     totals: RwLock<BTreeMap<Currency, LedgerTotals>>,
+    blanks: Mutex<Vec<Publication>>,
 }
 
 impl View {
@@ -115,6 +118,7 @@ impl View {
             end: AtomicU64::new(end),
             marks: RwLock::new(marks),
             totals: RwLock::default(),
+            blanks: Mutex::default(),
         };
         let mut totals = BTreeMap::new();
         for (slot, Seat { account, trail }) in seats.enumerate() {
@@ -140,8 +144,8 @@ impl View {
     ///
     /// The order matters to whoever reads meanwhile: a record names its accounts, so new accounts
     /// come first, then the journal's end, then the trails to the records, and the figures last.
-    pub(super) fn publish(&self, batch: Publication, end: u64) {
-        for (slot, opened) in batch.opened {
+    pub(super) fn publish(&self, mut batch: Publication, end: u64) {
+        for (slot, opened) in batch.opened.drain(..) {
             let standing = Account::open(opened.clone()).standing().clone();
             let trail = Trail::default();
             let shown = Shown { opened, standing, trail };
@@ -168,7 +172,7 @@ impl View {
                 shown.standing.clone_from(standing);
             },
         );
-        for change in batch.totals {
+        for change in batch.totals.drain(..) {
             let total = entry_of(&mut totals, change.currency);
             total.accounts += change.accounts;
             total.transactions += change.transactions;
@@ -177,8 +181,19 @@ impl View {
         }
         drop(totals);
         if !batch.marks.is_empty() {
-            self.marks.write().extend(batch.marks);
+            self.marks.write().append(&mut batch.marks);
         }
+        batch.steps.clear();
+        batch.standings.clear();
+        let mut blanks = self.blanks.lock();
+        if blanks.len() < BLANKS {
+            blanks.push(batch);
+        }
+    }
+
+    /// An empty publication, with the memory of an earlier one where there is one.
+    pub(super) fn blank(&self) -> Publication {
+        self.blanks.lock().pop().unwrap_or_default()
     }
 
     /// Makes each of `changes` to the account whose slot it names, in their order.
