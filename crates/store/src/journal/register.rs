@@ -52,6 +52,12 @@ impl Register {
         }
     }
 
+    /// Makes room for so many accounts, so that a start need not grow its tables again and again.
+    pub(super) fn reserve(&self, accounts: usize) {
+        self.by_id.iter().for_each(|shard| shard.write().reserve(accounts / SHARDS));
+        self.by_number.write().reserve(accounts);
+    }
+
     /// Enters the account at `slot`. Slots are entered in ascending order.
     pub(super) fn enter(&self, slot: u32, opened: &Opened) {
         self.shard(opened.id).write().insert(opened.id, slot);

@@ -72,6 +72,13 @@ impl Replay {
         }
     }
 
+    /// Makes room for so many accounts.
+    pub(super) fn reserve(&mut self, accounts: usize) {
+        self.register.reserve(accounts);
+        self.seats.reserve(accounts);
+        self.from_event.reserve(accounts);
+    }
+
     /// Takes an account from a snapshot; the events from `from_event` on are not in it.
     pub(super) fn restore(&mut self, seat: Seat, from_event: u64) {
         self.register.enter(self.seats.len() as u32, seat.account.opened());

@@ -111,9 +111,10 @@ impl View {
         end: u64,
     ) -> Self {
         let published = seats.len() as u32;
+        let each = seats.len().div_ceil(SHARDS);
         let view = Self {
             register,
-            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            shards: (0..SHARDS).map(|_| RwLock::new(Vec::with_capacity(each))).collect(),
             published: AtomicU32::new(published),
             end: AtomicU64::new(end),
             marks: RwLock::new(marks),
