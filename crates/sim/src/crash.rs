@@ -26,7 +26,12 @@ pub const DIR: &str = "/ledger";
 pub fn config(disk: &FaultyDisk) -> JournalConfig {
     JournalConfig {
         disk: Arc::new(disk.clone()),
-        log: LogConfig { segment_bytes: 64 << 10, spares: Spares::Inline },
+        log: LogConfig {
+            segment_bytes: 64 << 10,
+            spares: Spares::Inline,
+            // Some batches are written on the teller's thread, some on the writer's.
+            inline_bytes: 2 << 10,
+        },
         ..JournalConfig::new(DIR, [7; 16])
     }
 }

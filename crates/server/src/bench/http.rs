@@ -15,7 +15,7 @@ use tongjang_core::AccountId;
 use super::figures::{Latency, Times, grouped, median, ratio, share};
 use super::ledger::Ledger;
 use super::limits::RawDisk;
-use super::load::{Ask, load};
+use super::load::{Ask, Group, load};
 use super::report::{Common, Report};
 use super::scratch::Scratch;
 use super::served::{Served, token};
@@ -161,7 +161,8 @@ impl Bench {
             for (side, (served, ask)) in sides.into_iter().enumerate() {
                 // Every run has keys of its own.
                 self.runs += 1;
-                let done = load(&served.address, ask, 1, connections, self.length, self.runs)?;
+                let group = Group { ask, connections, per_second: None };
+                let done = load(&served.address, &[group], 1, self.length, self.runs)?;
                 // The first round warms up.
                 if round > 0 {
                     rates[side].push(done.per_second());

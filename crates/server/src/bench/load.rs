@@ -13,6 +13,16 @@ use super::workload::Random;
 /// Writes a request and tells of which class it is.
 pub(crate) type Ask = Arc<dyn Fn(&mut Random, &mut Vec<u8>) -> usize + Send + Sync>;
 
+/// Connections that ask alike.
+#[derive(Clone, Copy)]
+pub(crate) struct Group<'a> {
+    pub(crate) ask: &'a Ask,
+    pub(crate) connections: usize,
+    /// How many requests a second they make together, whether or not the answers keep up; without
+    /// it each makes the next one when it has the answer.
+    pub(crate) per_second: Option<f64>,
+}
+
 /// What came of a load.
 pub(crate) struct Done {
     pub(crate) seconds: f64,
@@ -27,12 +37,11 @@ impl Done {
     }
 }
 
-/// Asks for `length` on so many connections. Every answer must be a success.
+/// Asks for `length`, all groups at once. Every answer must be a success.
 pub(crate) fn load(
     address: &str,
-    ask: &Ask,
+    groups: &[Group<'_>],
     classes: usize,
-    connections: usize,
     length: Duration,
     seed: u64,
 ) -> anyhow::Result<Done> {
@@ -40,10 +49,20 @@ pub(crate) fn load(
     runtime.block_on(async {
         let start = now();
         let mut tasks = tokio::task::JoinSet::new();
-        for nth in 0..connections {
-            let (address, ask) = (address.to_owned(), ask.clone());
-            let random = Random(seed << 32 ^ nth as u64 ^ 0x5eed);
-            tasks.spawn(async move { drive(&address, &ask, classes, random, length).await });
+        for (group, Group { ask, connections, per_second }) in groups.iter().enumerate() {
+            for nth in 0..*connections {
+                let (address, ask) = (address.to_owned(), (*ask).clone());
+                let random = Random(seed << 32 ^ (group << 20 ^ nth) as u64 ^ 0x5eed);
+                // Connections take turns.
+                let pace = per_second.map(|rate| Pace {
+                    first: nth as f64 / rate,
+                    step: *connections as f64 / rate,
+                });
+                let length = length.as_secs_f64();
+                tasks.spawn(
+                    async move { drive(&address, &ask, classes, random, pace, length).await },
+                );
+            }
         }
         let mut times = vec![Times::new(); classes];
         while let Some(done) = tasks.join_next().await {
@@ -55,22 +74,45 @@ pub(crate) fn load(
     })
 }
 
+/// When the requests of a connection are due, in seconds after its beginning.
+#[derive(Clone, Copy)]
+struct Pace {
+    first: f64,
+    step: f64,
+}
+
 async fn drive(
     address: &str,
     ask: &Ask,
     classes: usize,
     mut random: Random,
-    length: Duration,
+    pace: Option<Pace>,
+    length: f64,
 ) -> anyhow::Result<Vec<Times>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut times = vec![Times::new(); classes];
     let (mut request, mut answer) = (Vec::new(), vec![0; 64 * 1024]);
     let begun = now();
-    while begun.seconds() < length.as_secs_f64() {
+    let mut nth = 0.0;
+    while begun.seconds() < length {
         request.clear();
         let class = ask(&mut random, &mut request);
-        let asked = now();
+        // A request that had to wait for the answer before it was asked for when it was due.
+        let mut asked = now();
+        if let Some(Pace { first, step }) = pace {
+            let due = begun + Duration::from_secs_f64(first + nth * step);
+            nth += 1.0;
+            if (due - begun).as_secs_f64() >= length {
+                break;
+            }
+            if asked < due {
+                tokio::time::sleep_until(due.into()).await;
+                asked = now();
+            } else {
+                asked = due;
+            }
+        }
         stream.write_all(&request).await?;
         let mut have = 0;
         loop {

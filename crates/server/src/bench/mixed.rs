@@ -1,5 +1,9 @@
 //! `bench mixed`: reading and writing at once over HTTP, four reads for each deposit, against the
 //! deposits alone.
+//!
+//! Either each connection does both and waits for every answer, so that what it writes is bounded
+//! by what it reads; or, with `--pace`, those who write and those who read do so at a rate, on
+//! connections of their own, whether or not the answers keep up.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +18,7 @@ use super::figures::{Latency, Times, grouped, median, ratio, share};
 use super::fill::{Spec, fill};
 use super::http::{deposits, seconds};
 use super::limits::RawDisk;
-use super::load::{Ask, Done, get, load};
+use super::load::{Ask, Done, Group, get, load};
 use super::queries::Population;
 use super::report::{Common, Report};
 use super::scratch::Scratch;
@@ -40,6 +44,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 80, value_name = "PERCENT",
         value_parser = clap::value_parser!(u64).range(1..=99))]
     reads: u64,
+    /// Write so many times a second, and read in proportion, on as many connections of their own
+    #[arg(long, value_delimiter = ',', value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pace: Vec<u32>,
     /// How long each side runs in a round
     #[arg(long, default_value_t = 3.0, value_name = "SECONDS", value_parser = seconds)]
     seconds: f64,
@@ -50,10 +58,14 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Figures {
     connections: usize,
+    /// How many writes a second were asked for; without it as many as were answered.
+    pace: Option<u32>,
     alone_writes_per_second: f64,
     mixed_per_second: f64,
     mixed_writes_per_second: f64,
     mixed_reads_per_second: f64,
+    /// Writes beside reads as a share of the writes alone.
+    writes_of_alone: Option<f64>,
     /// How many times the requests of the writes alone are answered when most of them read.
     mixed_of_alone: Option<f64>,
     alone_writes: Latency,
@@ -72,7 +84,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "ledger": args.ledger, "connections": args.connections, "seconds": args.seconds,
         "transactions": args.ledger.is_none().then_some(args.transactions),
         "accounts": args.ledger.is_none().then_some(args.accounts),
-        "reads_percent": args.reads, "rounds": common.rounds,
+        "reads_percent": args.reads, "pace": args.pace, "rounds": common.rounds,
     });
     let place = args.ledger.clone().unwrap_or_else(|| common.dir());
     anyhow::ensure!(
@@ -103,32 +115,42 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     );
     let token = token(&data)?;
     let writes = deposits(&token, &people.accounts);
-    let mix = mix(args.reads, &token, &people, writes.clone());
+    let reads = pages(&token, &people);
+    let mix = mix(args.reads, reads.clone(), writes.clone());
     let served = Served::ledger(&data)?;
     let raw = RawDisk::in_dir(scratch.path())?;
     let length = Duration::from_secs_f64(args.seconds);
-    let mut bench = Bench { served, writes, mix, raw, length, runs: 0 };
+    let mut bench = Bench { served, writes, reads, mix, percent: args.reads, raw, length, runs: 0 };
     let mut table = Table::new(&[
         ("connections", Align::Right),
+        ("pace/s", Align::Right),
         ("writes alone/s", Align::Right),
-        ("mixed/s", Align::Right),
         ("writes/s", Align::Right),
         ("reads/s", Align::Right),
-        ("mixed/alone", Align::Right),
+        ("of alone", Align::Right),
         ("alone µs p50 / p99", Align::Right),
         ("write µs p50 / p99", Align::Right),
         ("read µs p50 / p90 / p99 / p99.9 / max", Align::Right),
     ]);
-    for &connections in &args.connections {
-        eprintln!("{connections} connections");
-        let figures = bench.measure(connections, common.rounds)?;
+    let paces = if args.pace.is_empty() {
+        vec![None]
+    } else {
+        args.pace.iter().copied().map(Some).collect()
+    };
+    let runs = args.connections.iter().flat_map(|n| paces.iter().map(move |pace| (*n, *pace)));
+    for (connections, pace) in runs {
+        eprintln!(
+            "{connections} connections{}",
+            pace.map_or(String::new(), |n| format!(", {n}/s"))
+        );
+        let figures = bench.measure(connections, pace, common.rounds)?;
         table.row(vec![
             grouped(connections as f64),
+            pace.map_or("–".into(), |pace| grouped(pace.into())),
             grouped(figures.alone_writes_per_second),
-            grouped(figures.mixed_per_second),
             grouped(figures.mixed_writes_per_second),
             grouped(figures.mixed_reads_per_second),
-            share(figures.mixed_per_second, figures.alone_writes_per_second),
+            share(figures.mixed_writes_per_second, figures.alone_writes_per_second),
             figures.alone_writes.brief(),
             figures.mixed_writes.brief(),
             figures.mixed_reads.all(),
@@ -137,50 +159,81 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     bench.served.stop()?;
     report.disk(&bench.raw);
-    report.say(&format!("{}% read the newest page of an account, 50 rows", args.reads));
+    report.say(&format!(
+        "{}% of the requests read the newest page of an account, 50 rows{}",
+        args.reads,
+        if args.pace.is_empty() {
+            "; each connection does both, and waits for every answer"
+        } else {
+            ", on as many connections of their own; times count from when a request was due"
+        }
+    ));
     report.table(&table);
     report.end(&common.output)
 }
 
-/// Pages and deposits, in this proportion.
-fn mix(reads: u64, token: &str, people: &Population, writes: Ask) -> Ask {
+/// The newest page of any account.
+fn pages(token: &str, people: &Population) -> Ask {
     let pages: Vec<Vec<u8>> = people
         .accounts
         .iter()
         .map(|account| get(&format!("/v1/accounts/{account}/entries?limit=50"), token))
         .collect();
     Arc::new(move |random, request| {
-        if random.below(100) >= reads {
-            return writes(random, request);
-        }
         request.extend_from_slice(&pages[random.below(pages.len() as u64) as usize]);
         READ
+    })
+}
+
+/// Both, so many of 100 reads.
+fn mix(percent: u64, reads: Ask, writes: Ask) -> Ask {
+    Arc::new(move |random, request| {
+        let ask = if random.below(100) < percent { &reads } else { &writes };
+        ask(random, request)
     })
 }
 
 struct Bench {
     served: Served,
     writes: Ask,
+    reads: Ask,
     mix: Ask,
+    /// How many of 100 requests read.
+    percent: u64,
     raw: RawDisk,
     length: Duration,
     runs: u64,
 }
 
 impl Bench {
-    fn side(&mut self, connections: usize, mixed: bool) -> anyhow::Result<Done> {
+    fn side(&mut self, connections: usize, pace: Option<u32>, mixed: bool) -> anyhow::Result<Done> {
         // Every run has keys of its own; those of other benches on this ledger, too.
         self.runs += 1;
         let seed = self.runs + (u64::from(std::process::id()) << 12);
-        let ask = if mixed { &self.mix } else { &self.writes };
-        load(&self.served.address, ask, 2, connections, self.length, seed)
+        let group = |ask, per_second| Group { ask, connections, per_second };
+        let pace = pace.map(f64::from);
+        let mut groups = match (pace, mixed) {
+            (None, true) => vec![group(&self.mix, None)],
+            _ => vec![group(&self.writes, pace)],
+        };
+        if let (Some(pace), true) = (pace, mixed) {
+            let reads = pace * self.percent as f64 / (100 - self.percent) as f64;
+            groups.push(group(&self.reads, Some(reads)));
+        }
+        load(&self.served.address, &groups, 2, self.length, seed)
     }
 
-    fn measure(&mut self, connections: usize, rounds: u32) -> anyhow::Result<Figures> {
+    fn measure(
+        &mut self,
+        connections: usize,
+        pace: Option<u32>,
+        rounds: u32,
+    ) -> anyhow::Result<Figures> {
         let mut rates = [Vec::new(), Vec::new(), Vec::new()];
         let mut times = [Times::new(), Times::new(), Times::new()];
         for round in 0..=rounds {
-            let (alone, mixed) = (self.side(connections, false)?, self.side(connections, true)?);
+            let alone = self.side(connections, pace, false)?;
+            let mixed = self.side(connections, pace, true)?;
             self.raw.sample()?;
             // The first round warms up.
             if round > 0 {
@@ -195,10 +248,12 @@ impl Bench {
         let [alone_writes, mixed_writes, mixed_reads] = times.map(|times| times.latency());
         Ok(Figures {
             connections,
+            pace,
             alone_writes_per_second: alone,
             mixed_per_second: writes + reads,
             mixed_writes_per_second: writes,
             mixed_reads_per_second: reads,
+            writes_of_alone: ratio(writes, alone),
             mixed_of_alone: ratio(writes + reads, alone),
             alone_writes,
             mixed_writes,

@@ -82,6 +82,14 @@ fn a_ledger_is_filled_and_asked_and_served() {
     let mixed = document(&mixed, beside.path());
     let [row] = rows(&mixed) else { panic!("{mixed}") };
     positive(row, &["alone_writes_per_second", "mixed_reads_per_second", "mixed_reads.p99_us"]);
+    let paced = ["mixed", "--ledger", path, "--connections", "2", "--seconds", "0.2"];
+    let paced = document(&[&paced[..], &["--pace", "50,100"]].concat(), beside.path());
+    assert_eq!(rows(&paced).len(), 2);
+    for row in rows(&paced) {
+        positive(row, &["pace", "writes_of_alone", "mixed_writes.p99_us", "mixed_reads.p99_us"]);
+        let count = |class: &str| row[class]["count"].as_u64().unwrap();
+        assert!(count("mixed_reads") > 2 * count("mixed_writes"), "{row}");
+    }
     let verified = printed(&["verify", "--data", path], "");
     assert!(!verified.contains(" 2000 transactions"), "nothing was booked: {verified}");
 }

@@ -1,11 +1,12 @@
 //! The log: frames of opaque bytes, each durable before the next is written.
 //!
-//! The teller's thread builds a frame and hands it over; the [`writer`] writes and
-//! syncs it meanwhile the next is built; [`LogReader`]s read what is durable.
+//! The teller's thread builds a frame and hands it over; the [`writer`] writes and syncs it, a
+//! large one meanwhile the next is built; [`LogReader`]s read what is durable.
 
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Acquire, Ordering::Relaxed};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
@@ -36,6 +37,9 @@ pub struct LogConfig {
     pub segment_bytes: u64,
     /// Who prepares the segments.
     pub spares: Spares,
+    /// A frame of so many bytes at most is written on the thread that hands it over if no other is
+    /// on its way: to wake the writer's takes a good part of the time of a sync.
+    pub inline_bytes: usize,
 }
 
 /// Who prepares the next segment when the current one is half full.
@@ -50,7 +54,8 @@ pub enum Spares {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { segment_bytes: SEGMENT_BYTES, spares: Spares::default() }
+        let spares = Spares::default();
+        Self { segment_bytes: SEGMENT_BYTES, spares, inline_bytes: 1 << 10 }
     }
 }
 
@@ -97,8 +102,12 @@ pub struct Log {
     /// Where the next frame begins; the frames before it may still be on their way.
     tail: u64,
     next_event: u64,
+    inline_bytes: usize,
+    writer: Arc<Mutex<Writer>>,
     jobs: Option<Sender<Job>>,
-    writer: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
+    /// How many frames the thread has that it has not written yet.
+    on_their_way: Arc<AtomicUsize>,
     poison: Poison,
     reader: LogReader,
     pool: Pool,
@@ -207,7 +216,8 @@ impl Log {
             Some((_, file)) => Blocks::after(&**file, layout.offset_of(end.position))?,
             None => Blocks::default(),
         };
-        let writer = Writer {
+        let on_their_way = Arc::new(AtomicUsize::new(0));
+        let writer = Arc::new(Mutex::new(Writer {
             seal: Seal::of(&ledger_id),
             ledger_id,
             layout,
@@ -218,18 +228,23 @@ impl Log {
             poison: poison.clone(),
             reader: reader.clone(),
             pool: pool.clone(),
-        };
-        let writer = std::thread::Builder::new()
+            on_their_way: on_their_way.clone(),
+        }));
+        let its_own = writer.clone();
+        let thread = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || writer.run(&at_the_door))
+            .spawn(move || Writer::run(&its_own, &at_the_door))
             .map_err(|source| StoreError::io("start a thread for", dir, source))?;
         Ok(Self {
             layout,
             ledger_id,
             tail: end.position,
             next_event: end.next_event,
+            inline_bytes: config.inline_bytes,
+            writer,
             jobs: Some(jobs),
-            writer: Some(writer),
+            thread: Some(thread),
+            on_their_way,
             poison,
             reader,
             pool,
@@ -267,8 +282,9 @@ impl Log {
     }
 
     /// Hands a frame to the writer: at once if that is idle, otherwise as soon as it is done
-    /// with the frame before. `done` is called on the writer's thread, in the order of the
-    /// calls, when the frame is durable. An empty body is not written, and `done` is called when
+    /// with the frame before. `done` is called, in the order of the calls, when the frame is
+    /// durable: on the writer's thread, or for a [small](LogConfig::inline_bytes) frame perhaps
+    /// on this one before this returns. An empty body is not written, and `done` is called when
     /// all before it is durable.
     ///
     /// # Errors
@@ -290,8 +306,14 @@ impl Log {
             self.tail = self.layout.next_frame(end);
             self.next_event += u64::from(events.event_count);
         }
+        let job = Job { position, body, events, done };
+        if job.body.len() <= self.inline_bytes && self.on_their_way.load(Acquire) == 0 {
+            self.writer.lock().perform(job, |_| ());
+            return self.poison.check();
+        }
         let jobs = self.jobs.as_ref().expect("the writer's door is open until the log is closed");
-        if let Err(refused) = jobs.send(Job { position, body, events, done }) {
+        self.on_their_way.fetch_add(1, Relaxed);
+        if let Err(refused) = jobs.send(job) {
             self.poison.set("the journal's writer is gone");
             let error = self.poison.check().expect_err("it was poisoned on the line above");
             (refused.0.done)(Err(error.clone()));
@@ -316,9 +338,9 @@ impl Log {
     /// What the log failed at, now or earlier.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.jobs = None;
-        if let Some(writer) = self.writer.take() {
+        if let Some(thread) = self.thread.take() {
             // If it panicked it has poisoned the log, which is said below.
-            let _ = writer.join();
+            let _ = thread.join();
         }
         self.poison.check()
     }

@@ -32,9 +32,11 @@ impl Hasher for Spread {
     }
 }
 
-/// The three ways to an account's slot.
+/// The three ways to an account's slot, and the way back to its id.
 pub(super) struct Register {
     seed: u64,
+    /// By slot. A page names a counterparty a row; here that is one wait for memory.
+    ids: RwLock<Vec<AccountId>>,
     by_id: Vec<RwLock<SpreadMap<AccountId, u32>>>,
     by_number: RwLock<SpreadMap<u128, u32>>,
     by_owner: RwLock<SpreadMap<UserId, Vec<u32>>>,
@@ -46,6 +48,7 @@ impl Register {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             seed,
+            ids: RwLock::default(),
             by_id: (0..SHARDS).map(|_| RwLock::default()).collect(),
             by_number: RwLock::default(),
             by_owner: RwLock::default(),
@@ -54,12 +57,17 @@ impl Register {
 
     /// Makes room for so many accounts, so that a start need not grow its tables again and again.
     pub(super) fn reserve(&self, accounts: usize) {
+        self.ids.write().reserve(accounts);
         self.by_id.iter().for_each(|shard| shard.write().reserve(accounts / SHARDS));
         self.by_number.write().reserve(accounts);
     }
 
-    /// Enters the account at `slot`. Slots are entered in ascending order.
+    /// Enters the account at `slot`. Slots are entered in ascending order, none is left out.
     pub(super) fn enter(&self, slot: u32, opened: &Opened) {
+        let mut ids = self.ids.write();
+        assert!(ids.len() == slot as usize, "slots are entered one after the other");
+        ids.push(opened.id);
+        drop(ids);
         self.shard(opened.id).write().insert(opened.id, slot);
         if let Some((bank, number)) = &opened.place {
             self.by_number.write().insert(self.number_hash(bank, number), slot);
@@ -72,6 +80,11 @@ impl Register {
     /// The slot of the account `id`.
     pub(super) fn slot(&self, id: AccountId) -> Option<u32> {
         self.shard(id).read().get(&id).copied()
+    }
+
+    /// The id of the account at `slot`.
+    pub(super) fn id(&self, slot: u32) -> Option<AccountId> {
+        self.ids.read().get(slot as usize).copied()
     }
 
     /// The slots of those of `ids` that there are, with one look at the locks for all of them.

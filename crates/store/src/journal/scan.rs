@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::faulty::FaultyDisk;
     use crate::journal::frame::{FIRST_EVENT, FrameEvents};
-    use crate::journal::log::{Log, LogConfig, Spares};
+    use crate::journal::log::{Log, LogConfig};
 
     struct NoAccounts;
 
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_segment_filled_to_its_last_byte_is_followed_by_the_next() {
         const EACH: u32 = 302 + 2;
-        let config = LogConfig { segment_bytes: 16 << 10, spares: Spares::Inline };
+        let config = LogConfig { segment_bytes: 16 << 10, ..LogConfig::default() };
         let disk = Arc::new(FaultyDisk::new(1));
         let mut log = Log::create(disk, Path::new("/journal"), [1; 16], config).unwrap();
         let reader = log.reader();

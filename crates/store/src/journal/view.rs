@@ -277,7 +277,7 @@ impl Facts for View {
     }
 
     fn id(&self, slot: u32) -> Option<AccountId> {
-        self.at(slot, |shown| shown.opened.id)
+        self.register.id(slot).filter(|_| slot < self.published())
     }
 
     fn slot(&self, id: AccountId) -> Option<u32> {

@@ -1,13 +1,15 @@
-//! The writer: the thread that makes frames durable, one write and one sync each.
+//! The writer: makes frames durable, one write and one sync each.
 //!
-//! Frames come from [`Log::append`](super::log::Log::append). At most one is on its way to the
-//! disk at any moment; recovery relies on that.
+//! Frames come from [`Log::append`](super::log::Log::append): on a thread of their own, or on the
+//! caller's. At most one is on its way to the disk at any moment; recovery relies on that.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Release};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
 
 use super::blocks::Blocks;
 use super::frame::{FRAME_HEADER, FrameEvents, FrameHeader, Mark, Seal};
@@ -31,7 +33,7 @@ pub(super) struct Job {
     pub(super) done: Done,
 }
 
-/// What the writer's thread owns.
+/// What it takes to write. Whoever has its lock is the one who writes.
 pub(super) struct Writer {
     pub(super) seal: Seal,
     pub(super) ledger_id: [u8; 16],
@@ -45,6 +47,8 @@ pub(super) struct Writer {
     pub(super) poison: Poison,
     pub(super) reader: LogReader,
     pub(super) pool: Pool,
+    /// How many frames were handed to the thread that are not written yet.
+    pub(super) on_their_way: Arc<AtomicUsize>,
 }
 
 /// A segment's number and its file.
@@ -63,24 +67,36 @@ pub(super) fn current(
 }
 
 impl Writer {
-    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
-        let _guard = self.poison.guard("the journal's writer");
-        self.think_ahead();
-        for Job { position, mut body, events, done } in jobs {
-            let written = self.poison.check().and_then(|()| self.write(position, &body, events));
-            if let Err(error) = &written {
-                self.poison.set(error.to_string());
-            }
-            body.clear();
-            let mut pool = self.pool.lock();
-            if (1..=LARGEST_KEPT).contains(&body.capacity()) && pool.len() < BUFFERS {
-                pool.push(body);
-            }
-            drop(pool);
-            done(written);
-            self.think_ahead();
+    /// The thread: writes what comes until nothing more can come.
+    pub(super) fn run(writer: &Mutex<Self>, jobs: &Receiver<Job>) {
+        writer.lock().think_ahead();
+        for job in jobs {
+            writer.lock().perform(job, |writer| {
+                // Before it is told: who hears of it may write the next one himself.
+                writer.on_their_way.fetch_sub(1, Release);
+            });
         }
-        self.spares.close();
+        writer.lock().spares.close();
+    }
+
+    /// Makes a frame durable and says so, after `written` was called.
+    pub(super) fn perform(&mut self, job: Job, written: impl FnOnce(&Self)) {
+        // Inside the lock, so that nobody writes after a panic.
+        let _guard = self.poison.guard("the journal's writer");
+        let Job { position, mut body, events, done } = job;
+        let result = self.poison.check().and_then(|()| self.write(position, &body, events));
+        if let Err(error) = &result {
+            self.poison.set(error.to_string());
+        }
+        body.clear();
+        let mut pool = self.pool.lock();
+        if (1..=LARGEST_KEPT).contains(&body.capacity()) && pool.len() < BUFFERS {
+            pool.push(body);
+        }
+        drop(pool);
+        written(self);
+        done(result);
+        self.think_ahead();
     }
 
     fn write(

@@ -12,7 +12,7 @@ use tongjang_sim::drive::{serve, serve_together};
 use tongjang_sim::model::Model;
 use tongjang_sim::random::Random;
 use tongjang_store::journal::frame::VERSION;
-use tongjang_store::journal::log::{LogConfig, Spares};
+use tongjang_store::journal::log::LogConfig;
 use tongjang_store::journal::verify::verify;
 use tongjang_store::journal::{Journal, JournalConfig, KeysConfig, Sealing};
 use tongjang_store::{Reader, Store, Together};
@@ -22,7 +22,7 @@ fn golden(version: u16) -> PathBuf {
 }
 
 fn config(dir: &Path) -> JournalConfig {
-    let log = LogConfig { segment_bytes: 64 << 10, spares: Spares::Inline };
+    let log = LogConfig { segment_bytes: 64 << 10, ..LogConfig::default() };
     let keys = KeysConfig { window: 9, sealing: Sealing::Inline };
     JournalConfig { log, keys, ..JournalConfig::new(dir, [7; 16]) }
 }

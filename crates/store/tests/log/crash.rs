@@ -6,7 +6,7 @@
 use tongjang_store::faulty::{FaultyDisk, Operation};
 use tongjang_store::journal::log::{Log, LogConfig, Spares};
 
-use crate::{Answers, SMALL, append, create, dir, reopen, written};
+use crate::{Answers, INLINE, SMALL, append, create, dir, reopen, written};
 
 const FRAMES: u64 = 40;
 const SEEDS: u64 = 12;
@@ -71,21 +71,23 @@ fn check(survivor: &FaultyDisk, reach: Reach, told: &str) -> u64 {
 
 #[test]
 fn after_a_crash_at_any_operation_what_was_answered_is_there_and_nothing_else() {
-    let whole = FaultyDisk::new(0);
-    run(&whole, SMALL);
-    let (mut with_extra, mut without) = (0, 0);
-    for index in 0..whole.operations() {
-        let disk = FaultyDisk::new(index as u64);
-        disk.crash_at(index);
-        let reach = run(&disk, SMALL);
-        assert!(disk.has_crashed());
-        for seed in 0..SEEDS {
-            let told = format!("crash at {index}, seed {seed}");
-            let last = check(&disk.survivor(seed), reach, &told);
-            *if last > reach.answered { &mut with_extra } else { &mut without } += 1;
+    for config in [SMALL, INLINE] {
+        let whole = FaultyDisk::new(0);
+        run(&whole, config);
+        let (mut with_extra, mut without) = (0, 0);
+        for index in 0..whole.operations() {
+            let disk = FaultyDisk::new(index as u64);
+            disk.crash_at(index);
+            let reach = run(&disk, config);
+            assert!(disk.has_crashed());
+            for seed in 0..SEEDS {
+                let told = format!("{config:?}, crash at {index}, seed {seed}");
+                let last = check(&disk.survivor(seed), reach, &told);
+                *if last > reach.answered { &mut with_extra } else { &mut without } += 1;
+            }
         }
+        assert!(with_extra > 100 && without > 100, "both kinds happened: {with_extra}, {without}");
     }
-    assert!(with_extra > 100 && without > 100, "both kinds happened: {with_extra}, {without}");
 }
 
 #[test]

@@ -3,32 +3,39 @@
 //! After a failed sync the page cache shows what the disk may not hold, so a restart without a
 //! crash is tried too, and a crash after that.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use tongjang_store::StoreError;
 use tongjang_store::faulty::{FaultyDisk, Operation};
 use tongjang_store::journal::frame::{FIRST_EVENT, FrameEvents};
-use tongjang_store::journal::log::Log;
+use tongjang_store::journal::log::{Log, LogConfig};
 
 use crate::crash::answered;
-use crate::{Answers, SMALL, append, create, dir, reopen, segment, written};
+use crate::{Answers, INLINE, SMALL, append, create, dir, reopen, segment, written};
 
 const FRAMES: u64 = 40;
 
 #[test]
 fn a_failed_write_or_sync_is_never_followed_by_a_success() {
-    let (disk, mut log) = fresh();
+    for config in [SMALL, INLINE] {
+        fail_at_each_operation(config);
+    }
+}
+
+fn fail_at_each_operation(config: LogConfig) {
+    let (disk, mut log) = fresh(config);
     for number in 1..=FRAMES {
         append(&mut log, number, &Answers::default()).unwrap();
     }
     log.close().unwrap();
     let writes = disk.operation_log();
     let mut tried = 0;
-    let (_, marks) = written(FRAMES, SMALL);
+    let (_, marks) = written(FRAMES, config);
     let spare = segment(marks[FRAMES as usize - 1].frame_position / SMALL.segment_bytes + 1);
     let spare = writes.iter().position(|(_, path)| path.with_extension("") == spare).unwrap();
     for (index, (operation, _)) in writes.iter().enumerate() {
-        let (disk, mut log) = fresh();
+        let (disk, mut log) = fresh(config);
         if index < disk.operations() {
             continue;
         }
@@ -38,7 +45,7 @@ fn a_failed_write_or_sync_is_never_followed_by_a_success() {
         for number in 1..=FRAMES {
             refused |= append(&mut log, number, &answers).is_err();
         }
-        let (poison, told) = (log.poison(), format!("{operation:?} {index}"));
+        let (poison, told) = (log.poison(), format!("{config:?}, {operation:?} {index}"));
         let closed = log.close().err();
         // The spare is created, written, synced, renamed, and its folder synced; as no frame came
         // to need it, its failure is none of the log's.
@@ -64,7 +71,7 @@ fn a_failed_write_or_sync_is_never_followed_by_a_success() {
 
 #[test]
 fn what_is_answered_after_a_restart_stands_on_nothing_that_only_the_cache_held() {
-    let (disk, mut log) = fresh();
+    let (disk, mut log) = fresh(SMALL);
     for number in 1..=FRAMES {
         append(&mut log, number, &Answers::default()).unwrap();
     }
@@ -105,7 +112,7 @@ fn what_is_answered_after_a_restart_stands_on_nothing_that_only_the_cache_held()
 
 #[test]
 fn a_recovery_that_fails_can_be_tried_again() {
-    let (disk, mut log) = fresh();
+    let (disk, mut log) = fresh(SMALL);
     append(&mut log, 1, &Answers::default()).unwrap();
     append(&mut log, 2, &Answers::default()).unwrap();
     log.close().unwrap();
@@ -130,7 +137,7 @@ fn a_recovery_that_fails_can_be_tried_again() {
 
 #[test]
 fn a_panic_on_the_writers_thread_poisons_the_log() {
-    let (_, mut log) = fresh();
+    let (_, mut log) = fresh(SMALL);
     let events = FrameEvents { first_event: FIRST_EVENT, ..FrameEvents::default() };
     // This call may return before the panic or after it.
     let _ = log.append(vec![1], events, Box::new(|_| panic!("this panic belongs to the test")));
@@ -145,6 +152,19 @@ fn a_panic_on_the_writers_thread_poisons_the_log() {
     assert!(answers.lock().iter().all(|(_, answer)| answer.is_err()));
     assert!(log.poison().check().is_err());
     assert!(log.close().is_err());
+}
+
+#[test]
+fn a_panic_of_who_writes_a_frame_himself_poisons_the_log() {
+    let (_, mut log) = fresh(INLINE);
+    let events = FrameEvents { first_event: FIRST_EVENT, ..FrameEvents::default() };
+    let done = Box::new(|_| panic!("this panic belongs to the test"));
+    let panicked = catch_unwind(AssertUnwindSafe(|| log.append(vec![1], events, done)));
+    assert!(panicked.is_err());
+    let answers = Answers::default();
+    assert!(append(&mut log, 1, &answers).is_err());
+    assert!(matches!(answers.lock()[..], [(1, Err(StoreError::Poisoned { .. }))]));
+    assert!(log.close().unwrap_err().to_string().contains("the journal's writer panicked"));
 }
 
 #[test]
@@ -170,8 +190,8 @@ fn a_segment_that_cannot_be_made_is_noticed_when_it_is_needed_and_not_before() {
     assert_eq!(recovered.end.position, SMALL.segment_bytes + 4096, "the first segment is full");
 }
 
-fn fresh() -> (FaultyDisk, Log) {
+fn fresh(config: LogConfig) -> (FaultyDisk, Log) {
     let disk = FaultyDisk::new(1);
-    let log = create(&disk, SMALL).unwrap();
+    let log = create(&disk, config).unwrap();
     (disk, log)
 }

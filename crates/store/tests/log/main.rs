@@ -23,7 +23,11 @@ use tongjang_store::journal::frame::{FIRST_EVENT, FrameEvents, FrameInfo, Mark};
 use tongjang_store::journal::log::{Known, Log, LogConfig, Recovered, Spares};
 
 const LEDGER: [u8; 16] = *b"the test's own..";
-const SMALL: LogConfig = LogConfig { segment_bytes: 16 << 10, spares: Spares::Inline };
+/// Short segments, all written by the writer's thread.
+const SMALL: LogConfig =
+    LogConfig { segment_bytes: 16 << 10, spares: Spares::Inline, inline_bytes: 0 };
+/// The same, but that frames are written by who hands them over.
+const INLINE: LogConfig = LogConfig { inline_bytes: 16 << 10, ..SMALL };
 
 fn dir() -> PathBuf {
     PathBuf::from("/ledger/journal")

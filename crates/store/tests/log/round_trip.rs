@@ -194,7 +194,7 @@ proptest! {
         pages in 4u64..20,
         fills in prop::collection::vec((any::<u16>(), any::<u8>()), 1..60),
     ) {
-        let config = LogConfig { segment_bytes: pages * 4096, spares: Spares::Background };
+        let config = LogConfig { segment_bytes: pages * 4096, ..LogConfig::default() };
         let disk = FaultyDisk::new(1);
         let mut log = create(&disk, config).unwrap();
         let mut bodies = Vec::new();
