@@ -219,19 +219,14 @@ impl Workload {
     /// A transfer or a deposit, as the plan has it.
     pub(crate) fn booking(&mut self) -> Request {
         let amount = 1 + i128::from(self.random.below(1000));
-        let (from, mut to) = (self.draw(), self.draw());
-        if self.shape == Shape::Hot && self.made.is_multiple_of(10) {
-            to = 0;
-        }
+        let (from, to) = self.sides();
         if self.deposits > 0 && self.random.below(100) < self.deposits {
             return self.deposit(self.accounts[to], amount, self.keyed);
         }
-        if to == from {
-            to = (to + 1) % self.accounts.len();
-        }
+        let (from, to) = self.apart(from, to);
         let command = Command::Transfer {
-            from: self.accounts[from],
-            to: self.accounts[to],
+            from,
+            to,
             amount: Amount::new(amount).expect("1 to 1000"),
             memo: Memo::EMPTY,
             to_memo: None,
@@ -240,12 +235,23 @@ impl Workload {
         self.request(self.keyed, command)
     }
 
-    /// Two different accounts, as the shape has it.
+    /// The two accounts of a transfer, as the shape has it.
     pub(crate) fn pair(&mut self) -> (AccountId, AccountId) {
-        let (from, mut to) = (self.draw(), self.draw());
-        if to == from {
-            to = (to + 1) % self.accounts.len();
-        }
+        let (from, to) = self.sides();
+        self.made += 1;
+        self.apart(from, to)
+    }
+
+    /// Two places among the accounts, which may be the same.
+    fn sides(&mut self) -> (usize, usize) {
+        let (from, to) = (self.draw(), self.draw());
+        let hot = self.shape == Shape::Hot && self.made.is_multiple_of(10);
+        (from, if hot { 0 } else { to })
+    }
+
+    /// The accounts at two places, or the next one to the second: nobody pays himself.
+    fn apart(&self, from: usize, to: usize) -> (AccountId, AccountId) {
+        let to = if to == from { (to + 1) % self.accounts.len() } else { to };
         (self.accounts[from], self.accounts[to])
     }
 
@@ -305,5 +311,16 @@ mod tests {
         }
         assert!((900..1200).contains(&hot), "{hot}");
         assert!((1700..2300).contains(&deposits), "{deposits}");
+    }
+
+    #[test]
+    fn a_tenth_of_the_pairs_meets_the_hot_account() {
+        let mut workload = Workload::new(7).shaped(Shape::Hot, true, 0, 1);
+        workload.take_part((1..=1000u128).map(AccountId::from_bits).collect());
+        let first = AccountId::from_bits(1);
+        let pairs: Vec<_> = (0..10_000).map(|_| workload.pair()).collect();
+        let hot = pairs.iter().filter(|(from, to)| [from, to].contains(&&first)).count();
+        assert!((900..1200).contains(&hot), "{hot}");
+        assert!(pairs.iter().all(|(from, to)| from != to));
     }
 }
