@@ -21,7 +21,7 @@ pub(crate) struct Panel {
     pub(crate) series: Vec<Series>,
 }
 
-/// A line and its shadow: where, the median, and the 99th percentile.
+/// A line with dots and its dashed shadow with rings: where, the median, and the 99th percentile.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     pub(crate) name: String,
@@ -131,6 +131,12 @@ impl Chart {
         names: &[&str],
     ) {
         let x = |figure: f64| left + across.place(figure) * WIDE;
+        // Where no line has two ends all points are above one another: they are set side by side.
+        let alone = panel.series.iter().all(|series| series.points.len() == 1);
+        let aside = |place: usize| {
+            let middle = (names.len() as f64 - 1.0) / 2.0;
+            if alone { (place as f64 - middle) * 14.0 } else { 0.0 }
+        };
         let y = |figure: f64| top + (1.0 - up.place(figure)) * HIGH;
         text(out, (left, top - 10.0), "start", "head", &panel.title);
         for power in across.powers() {
@@ -158,17 +164,13 @@ impl Chart {
             let seen = || series.points.iter().filter(|point| point.0 > 0.0);
             let of = |pick: fn(&(f64, f64, f64)) -> f64| -> Vec<(f64, f64)> {
                 let points = seen().filter(|point| pick(point) > 0.0);
-                points.map(|point| (x(point.0), y(pick(point)))).collect()
+                points.map(|point| (x(point.0) + aside(place), y(pick(point)))).collect()
             };
             let (middles, tails) = (of(|point| point.1), of(|point| point.2));
             line(out, &format!("line tail c{colour}"), &tails);
             line(out, &format!("line c{colour}"), &middles);
-            for (at, height) in middles {
-                let _ = writeln!(
-                    out,
-                    "<circle class=\"dot c{colour}\" cx=\"{at:.1}\" cy=\"{height:.1}\" r=\"3\"/>"
-                );
-            }
+            dots(out, &format!("line c{colour}"), &tails);
+            dots(out, &format!("dot c{colour}"), &middles);
         }
     }
 }
@@ -199,6 +201,12 @@ fn text(out: &mut String, (x, y): (f64, f64), anchor: &str, class: &str, words: 
         out,
         "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\"{class}>{words}</text>"
     );
+}
+
+fn dots(out: &mut String, class: &str, points: &[(f64, f64)]) {
+    for (x, y) in points {
+        let _ = writeln!(out, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>");
+    }
 }
 
 fn line(out: &mut String, class: &str, points: &[(f64, f64)]) {
@@ -254,6 +262,21 @@ mod tests {
         let chart = Chart { across: "n".into(), up: "µs".into(), panels: vec![panel], title };
         let svg = chart.svg();
         assert!(svg.ends_with("</svg>\n") && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+
+    #[test]
+    fn the_points_of_one_ledger_stand_side_by_side_as_dots_and_rings() {
+        let series = |name: &str| Series { name: name.into(), points: vec![(2e3, 40.0, 90.0)] };
+        let panel =
+            Panel { title: "warm".into(), series: vec![series("newest"), series("oldest")] };
+        let title = String::from("one");
+        let chart = Chart { across: "n".into(), up: "µs".into(), panels: vec![panel], title };
+        let svg = chart.svg();
+        let circles = svg.lines().filter_map(|line| line.strip_prefix("<circle class=\""));
+        let at = |circle: &str| circle.split('"').nth(2).map(str::to_owned);
+        let places: std::collections::BTreeSet<_> = circles.clone().map(at).collect();
+        let rings = circles.clone().filter(|circle| circle.starts_with("line")).count();
+        assert_eq!((circles.count(), rings, places.len()), (4, 2, 2), "{svg}");
     }
 
     #[test]
