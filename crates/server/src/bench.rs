@@ -3,11 +3,14 @@
 //!
 //! Nothing here asserts a time, and nothing else in this program knows of it. A file a
 //! measurement; they share the load (`workload`, `load`), the sides (`ledger`, `served`) and the
-//! way figures are told (`figures`, `report`, `plot`). `docs/performance.md` has the commands.
+//! way figures are told (`figures`, `explained`, `report`,
+//! `plot`). `docs/performance.md` has the commands.
 
 pub(crate) mod batch;
 mod cold;
+mod count;
 pub(crate) mod engine;
+mod explained;
 mod figures;
 pub(crate) mod fill;
 pub(crate) mod history;

@@ -2,7 +2,8 @@
 //!
 //! The bytes of the requests are made before the clock runs and written in large pieces by one
 //! thread, while another reads the outcomes and checks every one. Beside it, in turn: the engine
-//! in process at its best size of a batch, and as many bytes written and synced bare.
+//! in process in batches of two sizes, whose faster one is the limit, and as many bytes written
+//! and synced bare.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -12,28 +13,31 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::json;
 
-use super::engine::{BEST, Bench};
+use super::count::count;
+use super::engine::{Bench, GOOD};
+use super::explained::Explained;
 use super::figures::{Elapsed, grouped, median, now, ratio, share, short};
-use super::ledger::Ledger;
+use super::ledger::{BATCH, Ledger};
 use super::limits::{RawDisk, as_many_syncs};
-use super::machine::{Memory, processor_seconds};
+use super::machine::{Memory, own_processor_seconds, processor_seconds};
 use super::outcomes;
 use super::report::{Common, Report};
 use super::scratch::Scratch;
 use super::served::{Served, token};
 use super::workload::{Shape, Workload};
-use crate::cli::table::{Align, Table};
+use crate::cli::table::Align;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     /// How many accounts there are; several sizes are measured one after the other
-    #[arg(long, value_delimiter = ',', default_value = "10000,1000000", value_name = "N")]
+    #[arg(long, value_delimiter = ',', default_value = "10k,1M", value_name = "N",
+        value_parser = count)]
     accounts: Vec<usize>,
     /// How many connections, each with one long request
     #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N")]
     connections: Vec<usize>,
     /// How many transfers a round has, over all connections together
-    #[arg(long, default_value_t = 500_000, value_name = "N")]
+    #[arg(long, default_value_t = 500_000, value_name = "N", value_parser = count)]
     transfers: usize,
     /// Which accounts take part how often: uniform, zipf, zipf=S or hot
     #[arg(long, default_value = "uniform")]
@@ -48,15 +52,28 @@ struct Figures {
     connections: usize,
     transfers: usize,
     per_second: f64,
+    /// In batches of each size.
+    engine: Vec<EngineRate>,
+    /// The faster of them.
     engine_per_second: f64,
+    engine_batch: usize,
     raw_sync_per_second: f64,
+    /// As a share of the engine at its faster batch, and at the largest that the teller takes.
     of_engine: Option<f64>,
+    of_engine_at_largest: Option<f64>,
     of_raw_sync: Option<f64>,
     request_bytes_per_transfer: f64,
     /// Of processor time, with the kernel's for it.
     server_us_per_transfer: Option<f64>,
     client_us_per_transfer: Option<f64>,
     server_memory: Memory,
+}
+
+/// The engine in process, in batches of one size.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct EngineRate {
+    batch: usize,
+    per_second: f64,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -66,82 +83,103 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     anyhow::ensure!(args.transfers >= 1, "--transfers must be at least 1");
     let settings = json!({
         "accounts": args.accounts, "connections": args.connections, "transfers": args.transfers,
-        "shape": args.shape.to_string(), "engine_batch": BEST, "rounds": common.rounds,
+        "shape": args.shape.to_string(), "engine_batches": GOOD, "rounds": common.rounds,
     });
     let mut report = Report::begin("batch", &common.dir(), settings)?;
-    let mut table = Table::new(&[
-        ("accounts", Align::Right),
-        ("connections", Align::Right),
-        ("transfers/s", Align::Right),
-        ("engine/s", Align::Right),
-        ("raw sync/s", Align::Right),
-        ("of engine", Align::Right),
-        ("of sync", Align::Right),
-        ("B/request", Align::Right),
-        ("server µs", Align::Right),
-        ("client µs", Align::Right),
-        ("server MiB", Align::Right),
+    let mut table = Explained::new(&[
+        ("accounts", Align::Right, "how many accounts the transfers are between"),
+        ("conn.", Align::Right, "how many connections, each with one long request"),
+        ("transfers/s", Align::Right, "transfers a second over HTTP, all connections together"),
+        ("engine 1,024/s", Align::Right, "the same in process, 1,024 to a batch"),
+        ("8,192/s", Align::Right, "the same, 8,192 to a batch: the most that the teller takes"),
+        (
+            "raw sync/s",
+            Align::Right,
+            "the engine's bytes and syncs at 8,192 by the bare disk, as \
+            transfers a second",
+        ),
+        ("of engine", Align::Right, "transfers/s as a share of the engine's faster batch"),
+        ("of 8,192", Align::Right, "transfers/s as a share of the engine at 8,192"),
+        ("of sync", Align::Right, "transfers/s as a share of raw sync/s"),
+        ("B/transfer", Align::Right, "bytes of the request a transfer, as they go over the wire"),
+        (
+            "server µs",
+            Align::Right,
+            "processor time of the server a transfer, the kernel's for it \
+            included; it is counted in steps of 10 ms",
+        ),
+        (
+            "client µs",
+            Align::Right,
+            "the same of the threads that send and read, to the nanosecond",
+        ),
+        ("server MiB", Align::Right, "the most memory that the server held so far"),
     ]);
-    let mut disk = None;
+    let beside = Scratch::in_dir(&common.dir())?;
+    let mut raw = RawDisk::in_dir(beside.path())?;
     for &accounts in &args.accounts {
-        eprintln!("opening {} accounts, twice", grouped(accounts as f64));
+        eprintln!("opening {} accounts, three times", grouped(accounts as f64));
         let scratch = Scratch::in_dir(&common.dir())?;
-        let raw = RawDisk::in_dir(scratch.path())?;
-        let mut sides = Sides::new(&scratch, accounts, args.shape, raw)?;
+        let mut sides = Sides::new(&scratch, accounts, args.shape)?;
         for &connections in &args.connections {
             eprintln!("{connections} connections");
-            let figures = sides.measure(connections, args.transfers, common.rounds)?;
-            let micros = |micros: Option<f64>| micros.map_or("?".to_owned(), short);
+            let figures = sides.measure(connections, args.transfers, common.rounds, &mut raw)?;
+            let micros = |micros: Option<f64>, step: f64| match micros {
+                // Less than a step was used in most rounds.
+                Some(0.0) => format!("< {}", short(step)),
+                Some(micros) => short(micros),
+                None => "?".to_owned(),
+            };
+            let tick = TICK_MICROS / figures.transfers as f64;
             let memory = figures.server_memory.peak_mib.map_or("?".into(), |m| grouped(m as f64));
             table.row(vec![
                 grouped(accounts as f64),
                 connections.to_string(),
                 grouped(figures.per_second),
-                grouped(figures.engine_per_second),
+                grouped(figures.engine[0].per_second),
+                grouped(figures.engine[1].per_second),
                 grouped(figures.raw_sync_per_second),
                 share(figures.per_second, figures.engine_per_second),
+                share(figures.per_second, figures.engine[1].per_second),
                 share(figures.per_second, figures.raw_sync_per_second),
                 short(figures.request_bytes_per_transfer),
-                micros(figures.server_us_per_transfer),
-                micros(figures.client_us_per_transfer),
+                micros(figures.server_us_per_transfer, tick),
+                micros(figures.client_us_per_transfer, 0.001),
                 memory,
             ]);
             report.result(figures);
         }
-        disk = Some(sides.end()?);
+        sides.end()?;
     }
-    if let Some(raw) = disk {
-        report.disk(&raw);
-    }
+    report.disk(&raw);
     report.say("every transfer has a key; every outcome was read and was a 201, in order");
     report.table(&table);
     report.end(&common.output)
 }
 
-/// What is compared: a served ledger, and one in this process with as many accounts.
+/// In what steps the kernel tells the processor time of another process.
+const TICK_MICROS: f64 = 10_000.0;
+
+/// What is compared: a served ledger, and for each batch one in this process with as many accounts.
 struct Sides<'a> {
     served: Served,
     token: String,
     workload: Workload,
-    engine: Bench<'a>,
+    engines: [Bench<'a>; 2],
     scratch: &'a Scratch,
-    raw: RawDisk,
     accounts: usize,
 }
 
 impl<'a> Sides<'a> {
-    fn new(
-        scratch: &'a Scratch,
-        accounts: usize,
-        shape: Shape,
-        raw: RawDisk,
-    ) -> anyhow::Result<Self> {
+    fn new(scratch: &'a Scratch, accounts: usize, shape: Shape) -> anyhow::Result<Self> {
         let data = scratch.path().join("ledger");
         let workload = filled(&data, accounts, shape)?;
         let token = token(&data)?;
-        let engine = Bench::new(scratch, accounts, shape)?;
+        // Each books as much as the served one, so that all of them grow alike.
+        let engine = || Bench::new(scratch, accounts, shape);
+        let engines = [engine()?, engine()?];
         let served = Served::ledger(&data)?;
-        Ok(Self { served, token, workload, engine, scratch, raw, accounts })
+        Ok(Self { served, token, workload, engines, scratch, accounts })
     }
 
     fn measure(
@@ -149,45 +187,56 @@ impl<'a> Sides<'a> {
         connections: usize,
         transfers: usize,
         rounds: u32,
+        raw_disk: &mut RawDisk,
     ) -> anyhow::Result<Figures> {
         let each = transfers.div_ceil(connections);
         let transfers = each * connections;
-        let (mut http, mut engine, mut raw) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut http, mut raw) = (Vec::new(), Vec::new());
+        let mut engine = GOOD.map(|batch| (batch, Vec::new()));
         let (mut server, mut client, mut length) = (Vec::new(), Vec::new(), 0);
         for round in 0..=rounds {
             let bodies: Vec<Vec<u8>> =
                 (0..connections).map(|_| request(&mut self.workload, &self.token, each)).collect();
             length = bodies.iter().map(Vec::len).sum();
             let pid = self.served.pid();
-            let used = || (processor_seconds(Some(pid)), processor_seconds(None));
-            let (before, start) = (used(), now());
-            send(&self.served.address, bodies, each as u64)?;
-            let (seconds, after) = (start.seconds(), used());
-            let side = self.engine.journal(BEST, transfers)?;
-            let syncs = as_many_syncs(self.scratch.path(), transfers, BEST, side.bytes)?;
-            self.raw.sample()?;
+            let (before, start) = (processor_seconds(Some(pid)), now());
+            let sent = send(&self.served.address, bodies, each as u64)?;
+            let (seconds, after) = (start.seconds(), processor_seconds(Some(pid)));
+            let mut bytes = 0.0;
+            for (bench, (batch, rates)) in self.engines.iter_mut().zip(&mut engine) {
+                let side = bench.journal(*batch, transfers)?;
+                bytes = side.bytes;
+                if round > 0 {
+                    rates.push(side.per_second);
+                }
+            }
+            let syncs = as_many_syncs(self.scratch.path(), transfers, BATCH, bytes)?;
+            raw_disk.sample()?;
             // The first round warms up.
             if round > 0 {
                 http.push(transfers as f64 / seconds);
-                engine.push(side.per_second);
                 raw.push(syncs);
-                let micros = |after: Option<f64>, before: Option<f64>| {
-                    Some((after? - before?) * 1e6 / transfers as f64)
-                };
-                server.extend(micros(after.0, before.0));
-                client.extend(micros(after.1, before.1));
+                let micros = |seconds: f64| seconds * 1e6 / transfers as f64;
+                server.extend(after.zip(before).map(|(after, before)| micros(after - before)));
+                client.extend(sent.map(micros));
             }
         }
-        let (http, engine, raw) = (median(&http), median(&engine), median(&raw));
+        let (http, raw) = (median(&http), median(&raw));
+        let engine = engine.map(|(batch, rates)| EngineRate { batch, per_second: median(&rates) });
+        let [small, large] = engine;
+        let faster = if small.per_second > large.per_second { small } else { large };
         let told = |micros: &[f64]| Some(median(micros)).filter(|micros| micros.is_finite());
         Ok(Figures {
             accounts: self.accounts,
             connections,
             transfers,
             per_second: http,
-            engine_per_second: engine,
+            engine: engine.into(),
+            engine_per_second: faster.per_second,
+            engine_batch: faster.batch,
             raw_sync_per_second: raw,
-            of_engine: ratio(http, engine),
+            of_engine: ratio(http, faster.per_second),
+            of_engine_at_largest: ratio(http, large.per_second),
             of_raw_sync: ratio(http, raw),
             request_bytes_per_transfer: length as f64 / transfers as f64,
             server_us_per_transfer: told(&server),
@@ -196,10 +245,9 @@ impl<'a> Sides<'a> {
         })
     }
 
-    /// Stops what runs; what the bare disk took meanwhile.
-    fn end(self) -> anyhow::Result<RawDisk> {
-        self.served.stop()?;
-        Ok(self.raw)
+    /// Stops what runs.
+    fn end(self) -> anyhow::Result<()> {
+        self.served.stop()
     }
 }
 
@@ -242,27 +290,34 @@ fn request(workload: &mut Workload, token: &str, transfers: usize) -> Vec<u8> {
     bytes
 }
 
-/// Sends each request on a connection of its own and reads all outcomes.
-fn send(address: &str, requests: Vec<Vec<u8>>, each: u64) -> anyhow::Result<()> {
-    let exchange = |bytes: Vec<u8>| -> anyhow::Result<()> {
+/// Sends each request on a connection of its own and reads all outcomes; the seconds of processor
+/// time that this took here, where the system tells them.
+fn send(address: &str, requests: Vec<Vec<u8>>, each: u64) -> anyhow::Result<Option<f64>> {
+    let exchange = |bytes: Vec<u8>| -> anyhow::Result<Option<f64>> {
         let mut stream = TcpStream::connect(address)?;
         let mut writing = stream.try_clone()?;
-        let written = std::thread::spawn(move || writing.write_all(&bytes));
+        let write = move || (writing.write_all(&bytes), own_processor_seconds());
+        let written = std::thread::spawn(write);
         let read = outcomes::read(&mut stream, each);
         if read.is_err() {
             // The server may wait for somebody to read on, and the writer for the server.
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
         // Who wrote into a connection that the server gave up has only half of the reason.
-        let written = written.join().map_err(|_| anyhow::anyhow!("the writer panicked"))?;
-        read.context("POST /v1/batches").and(written.context("writing to POST /v1/batches"))
+        let (written, writing) =
+            written.join().map_err(|_| anyhow::anyhow!("the writer panicked"))?;
+        read.context("POST /v1/batches").and(written.context("writing to POST /v1/batches"))?;
+        // Both threads were begun for this request alone.
+        Ok(own_processor_seconds().zip(writing).map(|(reading, writing)| reading + writing))
     };
     std::thread::scope(|scope| {
         let exchange = &exchange;
         let all: Vec<_> =
             requests.into_iter().map(|bytes| scope.spawn(move || exchange(bytes))).collect();
-        all.into_iter().try_for_each(|one| {
-            one.join().map_err(|_| anyhow::anyhow!("a connection's thread panicked"))?
+        all.into_iter().try_fold(Some(0.0), |sum: Option<f64>, one| {
+            let one =
+                one.join().map_err(|_| anyhow::anyhow!("a connection's thread panicked"))??;
+            Ok(sum.zip(one).map(|(sum, one)| sum + one))
         })
     })
 }

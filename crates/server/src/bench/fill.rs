@@ -14,13 +14,15 @@ use serde::Serialize;
 use serde_json::json;
 use tongjang_core::Request;
 
+use super::count::count;
+use super::explained::Explained;
 use super::figures::{Elapsed, grouped, mib, now, ratio, share, short};
 use super::ledger::{BATCH, Ledger};
 use super::limits::RawDisk;
 use super::machine::{Io, Memory, size};
 use super::report::{Output, Report};
 use super::workload::{Shape, Workload};
-use crate::cli::table::{Align, Table};
+use crate::cli::table::Align;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
@@ -39,11 +41,11 @@ pub(crate) struct Args {
 /// What a ledger is filled with.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Spec {
-    /// How many transactions, with the first deposit into each account
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    /// How many transactions, with the first deposit into each account; such as 20k or 100M
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = count)]
     pub(crate) transactions: usize,
     /// How many accounts, at least 2
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = count)]
     pub(crate) accounts: usize,
     /// Which accounts take part how often: uniform, zipf, zipf=S, or hot (one account is on one
     /// side of every tenth booking)
@@ -109,7 +111,8 @@ struct Tenth {
     journal_bytes: u64,
     process_written_bytes: Option<u64>,
     device_written_bytes: Option<u64>,
-    process_bytes_per_second_of_disk: Option<f64>,
+    /// What this process wrote a second, as a share of what the bare disk takes.
+    of_disk_bandwidth: Option<f64>,
     memory: Memory,
     snapshots: usize,
 }
@@ -237,7 +240,7 @@ impl Watch<'_> {
             journal_bytes: progress.length,
             process_written_bytes: io.process_written,
             device_written_bytes: io.device_written,
-            process_bytes_per_second_of_disk: None,
+            of_disk_bandwidth: None,
             memory: Memory::of(None),
             snapshots: self.snapshots.len(),
         });
@@ -307,12 +310,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let memory = Memory::of(None);
     for tenth in &mut watch.tenths {
         let bandwidth = limits.megabytes_per_second * 1e6;
-        tenth.process_bytes_per_second_of_disk = tenth
+        tenth.of_disk_bandwidth = tenth
             .process_written_bytes
             .and_then(|bytes| ratio(bytes as f64 / tenth.seconds, bandwidth));
         report.result(&*tenth);
     }
     report.disk(&watch.raw);
+    report.say("one go, each transaction once: there is no round that warms up");
     report.summary(json!({
         "opening_seconds": opening,
         "booking_seconds": booked,
@@ -364,16 +368,40 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn tell(report: &mut Report, watch: &Watch<'_>) {
-    let mut table = Table::new(&[
-        ("transactions", Align::Right),
-        ("per second", Align::Right),
-        ("of the first", Align::Right),
-        ("waited", Align::Right),
-        ("journal MiB", Align::Right),
-        ("written MiB", Align::Right),
-        ("of bandwidth", Align::Right),
-        ("memory MiB", Align::Right),
-        ("snapshots", Align::Right),
+    let mut table = Explained::new(&[
+        (
+            "transactions",
+            Align::Right,
+            "how many there are in all at the end of the tenth, with the \
+            first deposits into the accounts, which are before the first tenth",
+        ),
+        ("per second", Align::Right, "transactions a second in this tenth"),
+        ("of the first", Align::Right, "that rate as a share of the first tenth's"),
+        (
+            "waited",
+            Align::Right,
+            "the share of this tenth in which the ledger waited for requests \
+            to be made",
+        ),
+        ("journal MiB", Align::Right, "the journal's length at the end of the tenth, in all"),
+        (
+            "written MiB",
+            Align::Right,
+            "what this process wrote to disks in this tenth, snapshots \
+            and indexes with it",
+        ),
+        (
+            "of bandwidth",
+            Align::Right,
+            "written MiB a second as a share of what the bare disk \
+            takes",
+        ),
+        ("memory MiB", Align::Right, "resident memory of this process at the end of the tenth"),
+        (
+            "snapshots",
+            Align::Right,
+            "how many were begun since the ledger was made, as far as seen",
+        ),
     ]);
     let first = watch.tenths.first().map_or(f64::NAN, |tenth| tenth.per_second);
     for tenth in &watch.tenths {
@@ -386,7 +414,7 @@ fn tell(report: &mut Report, watch: &Watch<'_>) {
             format!("{:.0}%", 100.0 * tenth.waited),
             grouped(mib(tenth.journal_bytes)),
             written.map_or("?".to_owned(), grouped),
-            tenth.process_bytes_per_second_of_disk.map_or("?".to_owned(), |part| share(part, 1.0)),
+            tenth.of_disk_bandwidth.map_or("?".to_owned(), |part| share(part, 1.0)),
             memory,
             tenth.snapshots.to_string(),
         ]);

@@ -1,7 +1,8 @@
 //! `bench history`: what people ask of a passbook, on ledgers of different sizes.
 //!
 //! Each query is asked of any account and of the busiest one, with all of the ledger in the page
-//! cache and with none of it. The ledgers take turns within each round.
+//! cache and with none of it. The ledgers take turns within each round, and so do their servers,
+//! which come after.
 
 use std::path::PathBuf;
 
@@ -12,6 +13,8 @@ use tongjang_core::AccountId;
 use tongjang_store::journal::{Journal, JournalConfig, JournalReader};
 
 use super::cold::Files;
+use super::count::count;
+use super::explained::Explained;
 use super::figures::{Elapsed, Latency, Times, grouped, now, ratio, share, short};
 use super::fill::{Spec, fill};
 use super::load::one_by_one;
@@ -22,11 +25,12 @@ use super::report::{Common, Report};
 use super::scratch::Scratch;
 use super::served::{Served, token};
 use super::workload::{Random, Shape};
-use crate::cli::table::{Align, Table};
+use crate::cli::table::Align;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Ledgers that are there; any will do. They are only read, but for a user whom --http adds
+    /// Ledgers that are there; any will do. They are only read, unless --http is given: a server
+    /// opens them then, as `tongjang serve` does, and a user is added
     #[arg(long, value_name = "DIR", num_args = 1.., value_delimiter = ',')]
     ledger: Vec<PathBuf>,
     /// Make ledgers of so many transactions, with 200 entries an account and one hot account, and
@@ -53,16 +57,10 @@ pub(crate) struct Args {
     common: Common,
 }
 
-/// `100k`, `1M` or plain digits.
+/// How many transactions a ledger has that is to be asked.
 fn size(text: &str) -> Result<usize, String> {
-    let (digits, factor) = match text.strip_suffix(['k', 'K', 'm', 'M']) {
-        Some(digits) if text.ends_with(['k', 'K']) => (digits, 1_000),
-        Some(digits) => (digits, 1_000_000),
-        None => (text, 1),
-    };
-    let size = digits.parse::<usize>().ok().and_then(|digits| digits.checked_mul(factor));
-    size.filter(|size| *size >= 100)
-        .ok_or_else(|| format!("{text:?} is no size from 100 on, such as 100k or 10M"))
+    let size = count(text)?;
+    (size >= 100).then_some(size).ok_or_else(|| format!("{text:?} is no size from 100 on"))
 }
 
 /// Whose passbook is asked for.
@@ -101,6 +99,8 @@ struct Cell {
     warm_bytes: Option<u64>,
     cold_bytes: Option<u64>,
     http: Times,
+    /// What the warm ones showed.
+    rows: usize,
 }
 
 #[derive(Serialize)]
@@ -112,12 +112,14 @@ struct Figures {
     account: Whose,
     query: Kind,
     warm: Latency,
+    /// How many rows a page had on average; null where a query shows none.
+    rows_per_page: Option<f64>,
     cold: Option<Latency>,
     /// From the disk, in process; zero shows that the warm ones were warm.
     warm_read_bytes_per_query: Option<f64>,
     cold_read_bytes_per_query: Option<f64>,
     /// How many single reads of 4 KiB a cold query takes as long as, at the median.
-    cold_of_raw_read: Option<f64>,
+    cold_times_raw_read: Option<f64>,
     http: Option<Latency>,
 }
 
@@ -145,9 +147,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     if args.http {
-        for ledger in &mut asked {
-            ledger.over_http(args.queries * common.rounds as usize, &mut random)?;
+        let served = asked.iter().map(Asked::served).collect::<anyhow::Result<Vec<_>>>()?;
+        for round in 0..=common.rounds {
+            eprintln!("round {round} of {} over HTTP", common.rounds);
+            for (ledger, (served, token)) in asked.iter_mut().zip(&served) {
+                let answered = ledger.over_http(args.queries, &mut random, served, token)?;
+                // The first round warms up.
+                if round > 0 {
+                    ledger.cells.iter_mut().zip(&answered).for_each(|(of, by)| of.http.add(by));
+                }
+            }
         }
+        served.into_iter().try_for_each(|(served, _)| served.stop())?;
     }
     tell(&mut report, args, &asked);
     if let Some(path) = &args.svg {
@@ -231,11 +242,11 @@ impl Asked {
             let (mut warm, mut cold) = (Times::new(), Times::new());
             let queries = self.queries(nth, args.queries, random)?;
             // The cold ones before have emptied the cache: what these need is read once for all.
-            queries.iter().try_for_each(|query| query.ask(&self.reader))?;
-            let before = Io::so_far(&self.dir);
+            queries.iter().try_for_each(|query| query.ask(&self.reader).map(drop))?;
+            let (before, mut rows) = (Io::so_far(&self.dir), 0);
             for query in &queries {
                 let start = now();
-                query.ask(&self.reader)?;
+                rows += query.ask(&self.reader)?;
                 warm.record(start);
             }
             let warm_read = Io::so_far(&self.dir).since(&before).process_read;
@@ -259,6 +270,7 @@ impl Asked {
             if counts {
                 let cell = &mut self.cells[nth];
                 cell.warm.add(&warm);
+                cell.rows += rows;
                 cell.warm_bytes = warm_read.map(|bytes| bytes + cell.warm_bytes.unwrap_or(0));
                 cell.cold.add(&cold);
                 cell.cold_bytes = bytes.map(|bytes| bytes + cell.cold_bytes.unwrap_or(0));
@@ -267,8 +279,8 @@ impl Asked {
         Ok(())
     }
 
-    /// The same over HTTP, where everything is cached and one request follows the other.
-    fn over_http(&mut self, count: usize, random: &mut Random) -> anyhow::Result<()> {
+    /// A server on it, and a token for it.
+    fn served(&self) -> anyhow::Result<(Served, String)> {
         anyhow::ensure!(
             self.people.ours,
             "--http needs ledgers that `tongjang bench fill` made, as only the owner of an \
@@ -276,19 +288,32 @@ impl Asked {
             self.dir.display()
         );
         let token = token(&self.dir)?;
-        let served = Served::ledger(&self.dir)?;
-        for nth in 0..self.cells.len() {
+        Ok((Served::ledger(&self.dir)?, token))
+    }
+
+    /// A round over HTTP, cell by cell, where everything is cached and one request follows the
+    /// other.
+    fn over_http(
+        &self,
+        count: usize,
+        random: &mut Random,
+        served: &Served,
+        token: &str,
+    ) -> anyhow::Result<Vec<Times>> {
+        let mut all = Vec::new();
+        for (nth, cell) in self.cells.iter().enumerate() {
             let settlement = self.people.busiest.is_settlement();
-            if self.cells[nth].whose == Whose::Busiest && settlement {
+            if cell.whose == Whose::Busiest && settlement {
+                all.push(Times::new());
                 continue;
             }
             let queries = self.queries(nth, count, random)?;
             let paths: Vec<String> = queries.iter().map(Query::path).collect();
             // Once for the cache, as in process, and once for the clock.
-            one_by_one(&served.address, &token, &paths)?;
-            self.cells[nth].http = one_by_one(&served.address, &token, &paths)?;
+            one_by_one(&served.address, token, &paths)?;
+            all.push(one_by_one(&served.address, token, &paths)?);
         }
-        served.stop()
+        Ok(all)
     }
 
     fn figures(&self) -> impl Iterator<Item = Figures> {
@@ -303,13 +328,15 @@ impl Asked {
                 account: cell.whose,
                 query: cell.kind,
                 warm: cell.warm.latency(),
+                rows_per_page: ratio(cell.rows as f64, cell.warm.count() as f64)
+                    .filter(|_| cell.kind.is_page()),
                 cold,
                 warm_read_bytes_per_query: cell
                     .warm_bytes
                     .and_then(|bytes| ratio(bytes as f64, cell.warm.count() as f64)),
                 cold_read_bytes_per_query: cold
                     .and_then(|cold| ratio(cell.cold_bytes? as f64, cold.count as f64)),
-                cold_of_raw_read: cold.zip(raw).and_then(|(c, raw)| ratio(c.p50_us, raw.p50_us)),
+                cold_times_raw_read: cold.zip(raw).and_then(|(c, raw)| ratio(c.p50_us, raw.p50_us)),
                 http: told(&cell.http),
             }
         })
@@ -319,20 +346,41 @@ impl Asked {
 impl Cell {
     fn new(whose: Whose, kind: Kind) -> Self {
         let (warm, cold, http) = (Times::new(), Times::new(), Times::new());
-        Self { whose, kind, warm, cold, warm_bytes: None, cold_bytes: None, http }
+        Self { whose, kind, warm, cold, warm_bytes: None, cold_bytes: None, http, rows: 0 }
     }
 }
 
 fn tell(report: &mut Report, args: &Args, asked: &[Asked]) {
-    let mut table = Table::new(&[
-        ("query", Align::Left),
-        ("of", Align::Left),
-        ("transactions", Align::Right),
-        ("warm µs p50 / p99", Align::Right),
-        ("cold µs p50 / p99", Align::Right),
-        ("cold KiB", Align::Right),
-        ("raw reads", Align::Right),
-        ("HTTP µs p50 / p99", Align::Right),
+    let mut table = Explained::new(&[
+        ("query", Align::Left, "what is asked for; a page is at most 50 rows"),
+        ("of", Align::Left, "of any customer's account, or of the one with the most entries"),
+        (
+            "transactions",
+            Align::Right,
+            "how many the ledger has; or how many times as long the \
+            largest ledger takes as the smallest",
+        ),
+        (
+            "rows",
+            Align::Right,
+            "how many rows a page had on average: near the end of an account \
+            there are fewer",
+        ),
+        ("warm µs p50 / p99", Align::Right, "in process, when the same was asked once before"),
+        ("cold µs p50 / p99", Align::Right, "in process, when nothing of the ledger is cached"),
+        ("cold KiB", Align::Right, "what a cold query reads from the disk on average"),
+        (
+            "× raw read",
+            Align::Right,
+            "a cold query's p50 as a multiple of one bare cold read of \
+            4 KiB",
+        ),
+        (
+            "HTTP µs p50 / p99",
+            Align::Right,
+            "warm, over HTTP, one request at a time; – without \
+            --http, and for an account of the ledger's own",
+        ),
     ]);
     let figures: Vec<Vec<Figures>> = asked.iter().map(|of| of.figures().collect()).collect();
     let mut ratios = Vec::new();
@@ -346,10 +394,11 @@ fn tell(report: &mut Report, args: &Args, asked: &[Asked]) {
                 one.query.told().to_owned(),
                 one.account.told().to_owned(),
                 grouped(one.transactions as f64),
+                one.rows_per_page.map_or("–".into(), short),
                 one.warm.brief(),
                 brief(one.cold),
                 kib,
-                one.cold_of_raw_read.map_or("–".into(), short),
+                one.cold_times_raw_read.map_or("–".into(), short),
                 brief(one.http),
             ]);
         }
@@ -377,6 +426,7 @@ fn tell(report: &mut Report, args: &Args, asked: &[Asked]) {
             first.query.told().to_owned(),
             first.account.told().to_owned(),
             "largest / smallest".to_owned(),
+            String::new(),
             told(warm),
             told(cold),
             String::new(),
@@ -404,8 +454,8 @@ fn tell(report: &mut Report, args: &Args, asked: &[Asked]) {
         report.say("cold: posix_fadvise(DONTNEED) on all files of the ledger before each query");
     }
     report.say(
-        "50 rows a page; in process but for the last column; all rounds together; a warm query was \
-         asked once before",
+        "all rounds together; the ledgers take turns in each, then their servers in rounds of \
+         their own",
     );
     report.table(&table);
     for one in figures.iter().flatten() {
@@ -433,10 +483,15 @@ fn chart(asked: &[Asked], cold: bool) -> Chart {
                 .push(Panel { title: format!("{}, {side}", whose.told()), series: series.into() });
         }
     }
+    let title = if asked.len() > 1 {
+        "Latency against the size of the ledger"
+    } else {
+        "Latency of a ledger"
+    };
     Chart {
-        title: "Latency against the size of the ledger".into(),
+        title: title.into(),
         across: "transactions".into(),
-        up: "µs; p50 solid, p99 dashed".into(),
+        up: "µs; p50: dots, solid; p99: rings, dashed".into(),
         panels,
     }
 }
@@ -446,11 +501,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_size_may_be_told_in_thousands_and_millions() {
-        for (text, expected) in [("250", 250), ("100k", 100_000), ("10M", 10_000_000)] {
+    fn a_size_is_from_100_on() {
+        for (text, expected) in [("100", 100), ("100k", 100_000), ("10M", 10_000_000)] {
             assert_eq!(size(text), Ok(expected));
         }
-        for text in ["", "k", "99", "1.5M", "10G", "-1"] {
+        for text in ["99", "0k", "10G"] {
             assert!(size(text).is_err(), "{text}");
         }
     }

@@ -12,15 +12,17 @@ use serde::Serialize;
 use serde_json::json;
 use tongjang_core::AccountId;
 
+use super::count::count;
+use super::explained::Explained;
 use super::figures::{Latency, Times, grouped, median, ratio, share};
 use super::ledger::Ledger;
 use super::limits::RawDisk;
-use super::load::{Ask, Group, load};
+use super::load::{Ask, CLOSED, Group, load};
 use super::report::{Common, Report};
 use super::scratch::Scratch;
 use super::served::{Served, token};
 use super::workload::Workload;
-use crate::cli::table::{Align, Table};
+use crate::cli::table::Align;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
@@ -31,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3.0, value_name = "SECONDS", value_parser = seconds)]
     seconds: f64,
     /// How many accounts the deposits go to
-    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = count)]
     accounts: usize,
     #[command(flatten)]
     common: Common,
@@ -52,7 +54,7 @@ struct Figures {
     of_noop: Option<f64>,
     one_of_many: Option<f64>,
     /// With one connection: how many times a bare write and sync a deposit takes at the median.
-    of_raw_sync: Option<f64>,
+    times_raw_sync: Option<f64>,
     noop: Latency,
     deposits: Latency,
     one_account: Latency,
@@ -107,6 +109,8 @@ pub(crate) fn deposits(token: &str, accounts: &[AccountId]) -> Ask {
     })
 }
 
+const DEPOSIT_TIMES: &str = "deposit µs p50 / p90 / p99 / p99.9 / max";
+
 struct Bench {
     noop: Served,
     real: Served,
@@ -119,16 +123,21 @@ struct Bench {
 
 impl Bench {
     fn run(mut self, args: &Args, report: &mut Report) -> anyhow::Result<()> {
-        let mut table = Table::new(&[
-            ("connections", Align::Right),
-            ("no-op/s", Align::Right),
-            ("deposit/s", Align::Right),
-            ("one acc./s", Align::Right),
-            ("of no-op", Align::Right),
-            ("one/many", Align::Right),
-            ("× raw sync", Align::Right),
-            ("no-op µs p50 / p99", Align::Right),
-            ("deposit µs p50 / p90 / p99 / p99.9 / max", Align::Right),
+        let mut table = Explained::new(&[
+            ("connections", Align::Right, "how many, each with one request at a time"),
+            ("no-op/s", Align::Right, "POSTs a second that do nothing, on the same HTTP stack"),
+            ("deposit/s", Align::Right, "deposits a second into accounts that are drawn at random"),
+            ("one acc./s", Align::Right, "deposits a second into one and the same account"),
+            ("of no-op", Align::Right, "deposit/s as a share of no-op/s"),
+            ("one/many", Align::Right, "one acc./s as a share of deposit/s"),
+            (
+                "× raw sync",
+                Align::Right,
+                "a deposit's p50 as a multiple of the bare sync's, with \
+                one connection",
+            ),
+            ("no-op µs p50 / p99", Align::Right, "from sending a no-op until its answer is there"),
+            (DEPOSIT_TIMES, Align::Right, "the same of a deposit, percentiles and the slowest"),
         ]);
         for &connections in &args.connections {
             eprintln!("{connections} connections");
@@ -140,7 +149,7 @@ impl Bench {
                 grouped(figures.one_account_per_second),
                 share(figures.deposits_per_second, figures.noop_per_second),
                 share(figures.one_account_per_second, figures.deposits_per_second),
-                figures.of_raw_sync.map_or("–".to_owned(), |times| share(times, 1.0)),
+                figures.times_raw_sync.map_or("–".to_owned(), |times| share(times, 1.0)),
                 figures.noop.brief(),
                 figures.deposits.all(),
             ]);
@@ -148,6 +157,7 @@ impl Bench {
         }
         report.disk(&self.raw);
         report.say("each deposit has an Idempotency-Key and is durable before it is answered");
+        report.say(CLOSED);
         report.table(&table);
         self.real.stop()
     }
@@ -181,7 +191,7 @@ impl Bench {
             one_account_per_second: one,
             of_noop: ratio(many, noop),
             one_of_many: ratio(one, many),
-            of_raw_sync: alone.then(|| ratio(many_times.p50_us, sync.p50_us)).flatten(),
+            times_raw_sync: alone.then(|| ratio(many_times.p50_us, sync.p50_us)).flatten(),
             noop: noop_times,
             deposits: many_times,
             one_account: one_times,

@@ -23,6 +23,12 @@ pub(crate) struct Group<'a> {
     pub(crate) per_second: Option<f64>,
 }
 
+/// What the times of connections mean that have no pace: G. Tene calls what they leave out
+/// coordinated omission.
+pub(crate) const CLOSED: &str = "each connection waits for its answer before it asks again: while \
+     the server stands still nothing is asked,\nso a stall is one slow answer and not the many \
+     that would have come meanwhile";
+
 /// What came of a load.
 pub(crate) struct Done {
     pub(crate) seconds: f64,

@@ -119,6 +119,13 @@ pub(crate) fn processor_seconds(pid: Option<u32>) -> Option<f64> {
     Some((ticks.next()? + ticks.next()?) as f64 / 100.0)
 }
 
+/// Seconds of processor time that the calling thread used, to the nanosecond: the first field of
+/// Documentation/scheduler/sched-stats.rst of Linux.
+pub(crate) fn own_processor_seconds() -> Option<f64> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse::<f64>().ok().map(|nanos| nanos / 1e9)
+}
+
 /// What was written and read so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Io {
@@ -233,6 +240,9 @@ mod tests {
         if let (Some(peak), Some(now)) = (memory.peak_mib, memory.now_mib) {
             assert!(now > 0 && peak >= now, "{memory:?}");
             assert!(processor_seconds(None).is_some_and(|seconds| seconds >= 0.0));
+        }
+        if let Some(before) = own_processor_seconds() {
+            while own_processor_seconds() == Some(before) {}
         }
     }
 }

@@ -14,17 +14,19 @@ use serde::Serialize;
 use serde_json::json;
 use tongjang_store::journal::{Journal, JournalConfig};
 
+use super::count::count;
+use super::explained::Explained;
 use super::figures::{Latency, Times, grouped, median, ratio, share};
 use super::fill::{Spec, fill};
 use super::http::{deposits, seconds};
 use super::limits::RawDisk;
-use super::load::{Ask, Done, Group, get, load};
+use super::load::{Ask, CLOSED, Done, Group, get, load};
 use super::queries::Population;
 use super::report::{Common, Report};
 use super::scratch::Scratch;
 use super::served::{Served, token};
 use super::workload::Shape;
-use crate::cli::table::{Align, Table};
+use crate::cli::table::Align;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
@@ -32,10 +34,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["transactions", "accounts"])]
     ledger: Option<PathBuf>,
     /// Without --ledger: how many transactions the ledger has that is made and removed
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = count)]
     transactions: usize,
     /// Without --ledger: how many accounts it has
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = count)]
     accounts: usize,
     /// How many connections, each with one request at a time
     #[arg(long, value_delimiter = ',', default_value = "1,64", value_name = "N")]
@@ -72,6 +74,8 @@ struct Figures {
     mixed_writes: Latency,
     mixed_reads: Latency,
 }
+
+const READ_TIMES: &str = "read µs p50 / p90 / p99 / p99.9 / max";
 
 /// The classes of requests.
 const WRITE: usize = 0;
@@ -121,16 +125,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let raw = RawDisk::in_dir(scratch.path())?;
     let length = Duration::from_secs_f64(args.seconds);
     let mut bench = Bench { served, writes, reads, mix, percent: args.reads, raw, length, runs: 0 };
-    let mut table = Table::new(&[
-        ("connections", Align::Right),
-        ("pace/s", Align::Right),
-        ("writes alone/s", Align::Right),
-        ("writes/s", Align::Right),
-        ("reads/s", Align::Right),
-        ("of alone", Align::Right),
-        ("alone µs p50 / p99", Align::Right),
-        ("write µs p50 / p99", Align::Right),
-        ("read µs p50 / p90 / p99 / p99.9 / max", Align::Right),
+    let mut table = Explained::new(&[
+        (
+            "connections",
+            Align::Right,
+            "how many; with --pace so many that write and as many that \
+            read",
+        ),
+        ("pace/s", Align::Right, "deposits a second that were due; – without --pace"),
+        ("writes alone/s", Align::Right, "deposits a second while nobody reads"),
+        ("writes/s", Align::Right, "deposits a second beside the reads"),
+        ("reads/s", Align::Right, "pages a second beside those deposits"),
+        ("of alone", Align::Right, "writes/s as a share of writes alone/s"),
+        ("alone µs p50 / p99", Align::Right, "a deposit while nobody reads"),
+        ("write µs p50 / p99", Align::Right, "a deposit beside the reads"),
+        (READ_TIMES, Align::Right, "a page, percentiles and the slowest"),
     ]);
     let paces = if args.pace.is_empty() {
         vec![None]
@@ -163,11 +172,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "{}% of the requests read the newest page of an account, 50 rows{}",
         args.reads,
         if args.pace.is_empty() {
-            "; each connection does both, and waits for every answer"
+            "; each connection does both"
         } else {
             ", on as many connections of their own; times count from when a request was due"
         }
     ));
+    if args.pace.is_empty() {
+        report.say(CLOSED);
+    }
     report.table(&table);
     report.end(&common.output)
 }

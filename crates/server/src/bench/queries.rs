@@ -19,7 +19,7 @@ pub(crate) enum Kind {
     NewestPage,
     OldestPage,
     /// Behind any number of the account's entries, which are passed over.
-    DeepPage,
+    PageByOffset,
     /// Begins at any time of the account's history.
     PageByTime,
     /// The same with debits alone.
@@ -34,18 +34,27 @@ impl Kind {
     pub(crate) const ALL: [Self; 7] = [
         Self::NewestPage,
         Self::OldestPage,
-        Self::DeepPage,
+        Self::PageByOffset,
         Self::PageByTime,
         Self::OneDirection,
         Self::Summary,
         Self::Transaction,
     ];
 
+    /// Whether it shows rows of an account.
+    pub(crate) const fn is_page(self) -> bool {
+        match self {
+            Self::NewestPage | Self::OldestPage | Self::PageByOffset => true,
+            Self::PageByTime | Self::OneDirection => true,
+            Self::Summary | Self::Transaction => false,
+        }
+    }
+
     pub(crate) const fn told(self) -> &'static str {
         match self {
             Self::NewestPage => "newest page",
             Self::OldestPage => "oldest page",
-            Self::DeepPage => "page by number",
+            Self::PageByOffset => "page by offset",
             Self::PageByTime => "page by time",
             Self::OneDirection => "one direction",
             Self::Summary => "summary of a range",
@@ -85,7 +94,7 @@ impl Query {
         Ok(match kind {
             Kind::NewestPage => page(all, Order::Desc, 0),
             Kind::OldestPage => page(all, Order::Asc, 0),
-            Kind::DeepPage => page(all, Order::Desc, random.below(count)),
+            Kind::PageByOffset => page(all, Order::Desc, random.below(count)),
             Kind::PageByTime => {
                 page(EntryFilter { to: Some(time(some())?), ..all }, Order::Desc, 0)
             }
@@ -105,22 +114,22 @@ impl Query {
         })
     }
 
-    /// Asks the reader, in process.
-    pub(crate) fn ask(&self, reader: &impl Reader) -> anyhow::Result<()> {
-        match self {
-            Self::Page(query) => {
-                std::hint::black_box(reader.entries(query)?);
-            }
+    /// Asks the reader, in process; how many rows a page has.
+    pub(crate) fn ask(&self, reader: &impl Reader) -> anyhow::Result<usize> {
+        let rows = match self {
+            Self::Page(query) => std::hint::black_box(reader.entries(query)?).rows.len(),
             Self::Summary(filter) => {
                 let summary = reader.summary(filter, SCAN)?;
                 std::hint::black_box(summary.context("no rows have to be looked at")?);
+                0
             }
             Self::Transaction(id) => {
                 let found = reader.transaction(*id)?;
                 std::hint::black_box(found.context("the transaction is there")?);
+                0
             }
-        }
-        Ok(())
+        };
+        Ok(rows)
     }
 
     /// The path that asks the same over HTTP.

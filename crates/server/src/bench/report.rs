@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::explained::Explained;
 use super::limits::RawDisk;
 use super::machine::Machine;
 use crate::app::Clock;
@@ -113,8 +114,8 @@ impl Report {
         self.text.push('\n');
     }
 
-    /// A table for people.
-    pub(crate) fn table(&mut self, table: &crate::cli::table::Table) {
+    /// A table for people, with what its columns are.
+    pub(crate) fn table(&mut self, table: &Explained) {
         self.text.push('\n');
         self.text.push_str(&table.to_string());
     }

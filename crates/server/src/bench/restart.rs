@@ -13,6 +13,8 @@ use tongjang_core::AccountId;
 use tongjang_store::journal::{Journal, JournalConfig};
 
 use super::cold::Files;
+use super::count::count;
+use super::explained::Explained;
 use super::figures::{Elapsed, grouped, median, now, ratio, short};
 use super::fill::Spec;
 use super::machine::Memory;
@@ -21,15 +23,15 @@ use super::report::{Common, Report};
 use super::scratch::Scratch;
 use super::served::{Served, fill_in_a_process, token};
 use super::workload::Shape;
-use crate::cli::table::{Align, Table};
+use crate::cli::table::Align;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     /// How many transactions the ledger has
-    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = count)]
     transactions: usize,
     /// How many accounts
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = count)]
     accounts: usize,
     /// Put the ledger's files out of the page cache before each start
     #[arg(long)]
@@ -70,13 +72,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let account = *Population::of(&reader)?.accounts.first().context("there are accounts")?;
     drop(reader);
     let starts = Starts { data, token, account, cold: args.cold };
-    let mut table = Table::new(&[
-        ("after", Align::Left),
-        ("listening s", Align::Right),
-        ("first answer s", Align::Right),
-        ("snapshot alone s", Align::Right),
-        ("× snapshot", Align::Right),
-        ("memory MiB", Align::Right),
+    let mut table = Explained::new(&[
+        (
+            "after",
+            Align::Left,
+            "how the server had ended before; after kill -9 what was booked \
+            since the newest snapshot is read again",
+        ),
+        ("listening s", Align::Right, "from the start of the process until it listens"),
+        (
+            "first answer s",
+            Align::Right,
+            "from the start of the process until the newest page of \
+            an account is there",
+        ),
+        ("snapshot alone s", Align::Right, "reading the newest snapshot's file, and nothing else"),
+        ("× snapshot", Align::Right, "first answer s as a multiple of snapshot alone s"),
+        ("memory MiB", Align::Right, "the most memory that a server held, of all rounds"),
     ]);
     for after in ["kill -9", "a clean stop"] {
         let figures = starts.measure(after, common.rounds)?;
@@ -91,7 +103,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         report.result(figures);
     }
     let cached = if args.cold { "nothing is" } else { "what fits is" };
-    report.say(&format!("{cached} in the page cache; medians, and the most memory of all rounds"));
+    report.say(&format!("{cached} in the page cache; medians of the rounds"));
     report.table(&table);
     report.end(&common.output)
 }
@@ -114,7 +126,7 @@ impl Starts {
         let mut peak = None;
         for round in 0..=rounds {
             eprintln!("start {round} after {after}");
-            raw.extend(self.read_snapshot()?);
+            let alone = self.read_snapshot()?;
             if self.cold {
                 Files::of(&self.data)?.drop_from_cache()?;
             }
@@ -133,6 +145,7 @@ impl Starts {
             if round > 0 {
                 listening.push(listens);
                 answered.push(answers);
+                raw.extend(alone);
                 peak = peak.max(memory.peak_mib);
             }
         }

@@ -49,10 +49,12 @@ fn a_ledger_is_filled_and_asked_and_served() {
     let scratch = tempfile::tempdir().unwrap();
     let ledger = scratch.path().join("ledger");
     let (path, json) = (ledger.to_str().unwrap(), scratch.path().join("fill.json"));
-    let fill = ["bench", "fill", "--dir", path, "--transactions", "2000", "--accounts", "40"];
+    let fill = ["bench", "fill", "--dir", path, "--transactions", "2k", "--accounts", "40"];
     let told = [&fill[..], &["--shape", "hot", "--deposits", "10", "--batch", "64"]].concat();
     let table = printed(&[&told[..], &["--json", json.to_str().unwrap()]].concat(), "");
     assert!(table.contains("2,000 transactions at") && table.contains("closed in"), "{table}");
+    assert!(table.contains("no round that warms up"), "{table}");
+    assert!(table.contains("\n  of bandwidth  written MiB a second as a share of"), "{table}");
     let filled: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
     assert_eq!(filled["settings"]["transactions"], 2000);
     assert_eq!(rows(&filled).len(), 10);
@@ -73,6 +75,10 @@ fn a_ledger_is_filled_and_asked_and_served() {
     for row in rows(&history) {
         assert_eq!(row["transactions"], 2000);
         positive(row, &["warm.p50_us", "warm.p99_us", "cold.p50_us", "busiest_entries"]);
+        match row["query"].as_str() {
+            Some("summary" | "transaction") => assert!(row["rows_per_page"].is_null()),
+            _ => positive(row, &["rows_per_page"]),
+        }
     }
     let asked = rows(&history).iter().filter(|row| row["http"]["p50_us"].as_f64() > Some(0.0));
     assert!(asked.count() >= 7, "{history}");
@@ -119,7 +125,7 @@ fn deposits_are_held_to_posts_that_do_nothing() {
         positive(row, &["noop_per_second", "deposits_per_second", "one_account_per_second"]);
         positive(row, &["of_noop", "deposits.p99_9_us", "noop.p50_us"]);
     }
-    positive(&rows(&http)[0], &["of_raw_sync"]);
+    positive(&rows(&http)[0], &["times_raw_sync"]);
 }
 
 #[test]
@@ -131,7 +137,12 @@ fn batches_are_held_to_the_engine_and_the_disk() {
     for row in rows(&batch) {
         assert_eq!(row["transfers"], 600);
         positive(row, &["per_second", "engine_per_second", "raw_sync_per_second", "of_engine"]);
-        positive(row, &["of_raw_sync", "request_bytes_per_transfer"]);
+        positive(row, &["of_raw_sync", "request_bytes_per_transfer", "of_engine_at_largest"]);
+        let rates = row["engine"].as_array().unwrap().iter();
+        let rates: Vec<_> = rates.map(|of| (of["per_second"].as_f64(), &of["batch"])).collect();
+        let [(small, _), (large, _)] = rates[..] else { panic!("{row}") };
+        let faster = if small > large { rates[0] } else { rates[1] };
+        assert_eq!((row["engine_per_second"].as_f64(), &row["engine_batch"]), faster);
     }
 }
 
@@ -153,6 +164,15 @@ fn sizes_are_compared_and_a_restart_is_timed() {
 }
 
 #[test]
+fn what_closed_loops_leave_out_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let http = ["bench", "http", "--connections", "1", "--seconds", "0.05", "--rounds", "1"];
+    let told = printed(&[&http[..], &["--dir", dir.path().to_str().unwrap()]].concat(), "");
+    assert!(told.contains("each connection waits for its answer"), "{told}");
+    assert!(told.contains("\n  of no-op "), "{told}");
+}
+
+#[test]
 fn without_a_name_it_says_what_there_is() {
     let help = printed(&["bench"], "");
     for name in ["fill", "engine", "http", "batch", "history", "mixed", "restart"] {
@@ -171,6 +191,7 @@ fn a_slip_is_told_before_anything_is_made() {
     assert!(slip(&["--accounts", "1"]).contains("--accounts must be at least 2"));
     assert!(slip(&["--transactions", "5", "--accounts", "9"]).contains("at least --accounts"));
     assert!(slip(&["--deposits", "101"]).contains("101"));
+    assert!(slip(&["--transactions", "1.5M"]).contains("such as 250, 20k or 100M"));
     assert!(failed(&["engine", "--rounds", "0"]).contains("--rounds"));
     assert!(failed(&["http", "--seconds", "never"]).contains("number of seconds"));
     let none = failed(&["history", "--ledger", path.to_str().unwrap()]);
