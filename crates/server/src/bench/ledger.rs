@@ -1,11 +1,13 @@
 //! A ledger in process: what the teller would do, without its queue.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::Context;
 use tongjang_core::apply::apply;
 use tongjang_core::{AccountId, Book, Decision, Event, Request, decide};
+use tongjang_store::disk::RealDisk;
 use tongjang_store::journal::{Journal, JournalConfig};
 use tongjang_store::{Store, StoreError};
 
@@ -29,7 +31,13 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Opens the ledger in `dir`, or makes a new one.
     pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
-        let config = JournalConfig::new(dir, *b"a bench's ledger");
+        Self::open_on(RealDisk::default(), dir)
+    }
+
+    /// The same on a disk that writes in its own way.
+    pub(crate) fn open_on(disk: RealDisk, dir: &Path) -> anyhow::Result<Self> {
+        let mut config = JournalConfig::new(dir, *b"a bench's ledger");
+        config.disk = Arc::new(disk);
         let (journal, _, _) = Journal::open(config)?;
         let (done, durable) = channel();
         Ok(Self { journal, done, durable, on_their_way: 0 })
