@@ -53,7 +53,7 @@ fn a_ledger_is_filled_and_asked_and_served() {
     let told = [&fill[..], &["--shape", "hot", "--deposits", "10", "--batch", "64"]].concat();
     let table = printed(&[&told[..], &["--json", json.to_str().unwrap()]].concat(), "");
     assert!(table.contains("2,000 transactions at") && table.contains("closed in"), "{table}");
-    assert!(table.contains("no round that warms up"), "{table}");
+    assert!(table.contains("no round that warms up; written past the page cache"), "{table}");
     assert!(table.contains("\n  of bandwidth  written MiB a second as a share of"), "{table}");
     let filled: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
     assert_eq!(filled["settings"]["transactions"], 2000);
@@ -161,6 +161,31 @@ fn sizes_are_compared_and_a_restart_is_timed() {
     assert_eq!((&killed["after"], &stopped["after"]), (&"kill -9".into(), &"a clean stop".into()));
     positive(killed, &["listening_seconds", "first_answer_seconds"]);
     positive(stopped, &["listening_seconds", "first_answer_seconds", "raw_snapshot_seconds"]);
+}
+
+#[test]
+fn a_ledger_that_is_there_is_started_and_stopped_and_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = dir.path().join("ledger");
+    let path = ledger.to_str().unwrap();
+    let fill = ["bench", "fill", "--dir", path, "--transactions", "300", "--accounts", "20"];
+    let told = printed(&[&fill[..], &["--no-close", "--buffered"]].concat(), "");
+    assert!(told.contains("through the page cache"), "{told}");
+    let restart = ["bench", "restart", "--ledger", path, "--rounds", "1", "--json"];
+    let restart: Value = serde_json::from_str(&printed(&restart, "")).unwrap();
+    assert_eq!(restart["settings"]["ledger"], path);
+    let [killed, stopped] = rows(&restart) else { panic!("{restart}") };
+    positive(killed, &["listening_seconds", "first_answer_seconds"]);
+    // Who kills it leaves no snapshot, and who stops it does.
+    assert!(killed["raw_snapshot_seconds"].is_null(), "{killed}");
+    positive(stopped, &["listening_seconds", "first_answer_seconds", "raw_snapshot_seconds"]);
+    let rounds = [killed, stopped].map(|row| row["raw_snapshot_rounds"].as_u64());
+    assert_eq!(rounds, [Some(0), Some(1)]);
+    let verified = printed(&["verify", "--data", path], "");
+    assert!(verified.contains("300 transactions"), "{verified}");
+    let none = dir.path().join("none");
+    let slip = failed(&["restart", "--ledger", none.to_str().unwrap()]);
+    assert!(slip.contains("there is no ledger in") && !none.exists(), "{slip}");
 }
 
 #[test]
