@@ -141,6 +141,14 @@ const TRANSFER: u8 = 4;
 const STATUS: u8 = 8;
 
 impl Fields {
+    /// The id by which the file calls the account that the line is to open.
+    pub(crate) fn opens(&self) -> Option<AccountId> {
+        match (self.op.as_deref(), &self.account) {
+            (Some("open"), Some(Target::Id(id))) => id.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// The order that the fields give.
     ///
     /// # Errors

@@ -83,6 +83,8 @@ pub(crate) struct Import<S> {
     random: Random,
     /// From the ids that the file uses to those of the accounts that its lines opened.
     accounts: HashMap<AccountId, AccountId>,
+    /// The ids that the file uses for accounts which its lines were to open and did not.
+    opened_not: HashSet<AccountId>,
     /// Who was made the owner of something.
     owners: HashSet<UserId>,
     waiting: usize,
@@ -93,9 +95,18 @@ impl<S: Store> Import<S> {
     /// An import that gives accounts whose line names no owner to `owner`.
     pub(crate) fn new(store: S, job: Job, owner: Option<UserId>) -> Self {
         let (clock, random) = (Clock::system(), Random::system());
-        let (accounts, owners) = (HashMap::new(), HashSet::new());
-        let (waiting, tally) = (0, Tally::default());
-        Self { store, job, owner, clock, random, accounts, owners, waiting, tally }
+        Self {
+            store,
+            job,
+            owner,
+            clock,
+            random,
+            accounts: HashMap::new(),
+            opened_not: HashSet::new(),
+            owners: HashSet::new(),
+            waiting: 0,
+            tally: Tally::default(),
+        }
     }
 
     /// What was made of the rows so far. It is durable once [`finish`](Self::finish) returns.
@@ -117,6 +128,7 @@ impl<S: Store> Import<S> {
         fields: Result<Fields, Problem>,
     ) -> Result<Result<(), Problem>, StoreError> {
         self.tally.rows += 1;
+        let opens = fields.as_ref().ok().and_then(Fields::opens);
         let done = match fields.and_then(Fields::read) {
             Ok(line) => self.line(line)?,
             Err(problem) => Err(problem),
@@ -124,7 +136,10 @@ impl<S: Store> Import<S> {
         match &done {
             Ok(true) => self.tally.there += 1,
             Ok(false) => self.tally.booked += 1,
-            Err(_) => self.tally.refused += 1,
+            Err(_) => {
+                self.tally.refused += 1;
+                self.opened_not.extend(opens);
+            }
         }
         Ok(done.map(|_| ()))
     }
@@ -142,7 +157,7 @@ impl<S: Store> Import<S> {
     fn line(&mut self, line: Line) -> Result<Result<bool, Problem>, StoreError> {
         let named = || self.job.key(self.tally.rows, line.identity.as_deref());
         let key = line.key.clone().or_else(named);
-        let command = match self.command(&line.order) {
+        let command = match self.command(&line) {
             Ok(command) => command,
             Err(problem) => return Ok(Err(problem)),
         };
@@ -154,7 +169,7 @@ impl<S: Store> Import<S> {
             if !taken {
                 break;
             }
-            let Ok(command) = self.command(&line.order) else { break };
+            let Ok(command) = self.command(&line) else { break };
             answer = self.ask(command, key.clone())?;
         }
         let replayed = answer.replayed;
@@ -191,8 +206,9 @@ impl<S: Store> Import<S> {
         answer(self.store.book(), &request)
     }
 
-    fn command(&mut self, order: &Order) -> Result<Command, Problem> {
-        Ok(match order.clone() {
+    fn command(&mut self, line: &Line) -> Result<Command, Problem> {
+        let exported = line.identity.is_some();
+        Ok(match line.order.clone() {
             Order::Open { owner, currency, bank, number, .. } => {
                 let owner = owner.or(self.owner).ok_or_else(|| {
                     let text = Text::fixed(
@@ -209,29 +225,46 @@ impl<S: Store> Import<S> {
                 Command::Open { owner, currency, bank, number, number_made }
             }
             Order::Deposit { account, amount, memo, metadata } => {
-                let account = self.find(&account, "/account")?;
+                let account = self.find(&account, exported, "/account")?;
                 Command::Deposit { account, amount, memo, metadata }
             }
             Order::Withdraw { account, amount, memo, metadata } => {
-                let account = self.find(&account, "/account")?;
+                let account = self.find(&account, exported, "/account")?;
                 Command::Withdraw { account, amount, memo, metadata }
             }
             Order::Transfer { from, to, amount, memo, to_memo, metadata } => {
-                let from = self.find(&from, "/from_account")?;
-                let to = self.find(&to, "/to_account")?;
+                let from = self.find(&from, exported, "/from_account")?;
+                let to = self.find(&to, exported, "/to_account")?;
                 Command::Transfer { from, to, amount, memo, to_memo, metadata }
             }
             Order::ChangeStatus { account, status } => {
-                let account = self.find(&account, "/account")?;
+                let account = self.find(&account, exported, "/account")?;
                 Command::ChangeStatus { account, status }
             }
         })
     }
 
     /// The account that is meant. Whether there is one of that id is for the rules to say.
-    fn find(&mut self, named: &Named, pointer: &str) -> Result<AccountId, Problem> {
+    ///
+    /// An id that the file uses for an account of its own never falls through to this ledger's
+    /// account of that id. Else an export that is imported into the ledger it comes from, where
+    /// its openings are refused as their numbers are taken, would book everything once more.
+    fn find(&mut self, named: &Named, exported: bool, pointer: &str) -> Result<AccountId, Problem> {
+        let not_found = |text| Err(Problem::new(Code::NotFound).error(pointer, text));
         match named {
-            Named::Id(id) => Ok(self.accounts.get(id).copied().unwrap_or(*id)),
+            Named::Id(id) => match self.accounts.get(id) {
+                Some(opened) => Ok(*opened),
+                None if self.opened_not.contains(id) => not_found(Text::fixed(
+                    "names an account whose opening was refused",
+                    "개설이 거절된 계좌입니다",
+                )),
+                None if exported => not_found(Text::fixed(
+                    "names an account that no line above opens, and a line of an export is booked \
+                     on no other",
+                    "위에서 개설하지 않은 계좌입니다. 내보낸 줄은 그런 계좌에 기록하지 않습니다",
+                )),
+                None => Ok(*id),
+            },
             Named::Place(bank, number) => {
                 self.store.book().account_by_number(bank, number).ok_or_else(|| {
                     let text = Text::fixed("names no account", "해당하는 계좌가 없습니다");

@@ -232,6 +232,24 @@ fn a_later_export_adds_only_what_is_new() {
 }
 
 #[test]
+fn an_export_books_nothing_on_the_ledger_that_it_comes_from() {
+    let desk = Desk::new();
+    desk.imported("ledger", &[&desk.file("rows.ndjson", rows(4, 800).concat())]);
+    let (export, standings) = (desk.export("ledger", &[]), desk.standings("ledger"));
+    let lines: Vec<&str> = export.lines().collect();
+    for from in [0, lines.len() / 2] {
+        let part = lines[from..].join("\n");
+        let file = desk.file("part.ndjson", part);
+        for more in [&[][..], &["--job", "again"], &["--dry-run"]] {
+            let figures = desk.imported("ledger", &[&[&*file], more].concat());
+            assert_eq!(figures, [0, 0, (lines.len() - from) as u64], "{from} {more:?}");
+        }
+    }
+    assert_eq!(desk.standings("ledger"), standings);
+    assert_eq!(desk.export("ledger", &[]), export);
+}
+
+#[test]
 fn an_import_that_is_killed_and_run_again_leads_to_the_same_ledger() {
     let desk = Desk::new();
     let rows = rows(5, 30_000);

@@ -191,6 +191,27 @@ fn accounts_may_be_named_by_ids_of_this_ledger() {
 }
 
 #[test]
+fn a_line_never_books_on_an_account_instead_of_the_one_that_was_to_be_opened() {
+    let desk = ledger();
+    let before = desk.export("l", &[]);
+    let first: Value = serde_json::from_str(before.lines().next().unwrap()).unwrap();
+    let id = first["account"].as_str().unwrap();
+    // No owner, an unknown field, a number that is taken: whyever the opening is refused.
+    for opening in [
+        format!(r#"{{"op":"open","account":"{id}","currency":"KRW"}}"#),
+        format!(r#"{{"op":"open","account":"{id}","currency":"KRW","amount":1}}"#),
+        before.lines().next().unwrap().to_owned(),
+    ] {
+        let deposit = format!(r#"{{"op":"deposit","account":"{id}","amount":5}}"#);
+        let file = desk.file("own.ndjson", format!("{opening}\n{deposit}\n"));
+        let (_, printed, said) = desk.import("l", &[&file]);
+        assert!(printed.contains("0 done") && printed.contains("2 refused"), "{printed}{said}");
+        assert!(said.contains("line 2: not-found: account names an account whose"), "{said}");
+    }
+    assert_eq!(desk.export("l", &[]), before);
+}
+
+#[test]
 fn who_owns_what_is_opened_must_be_said() {
     let desk = ledger();
     let file = desk.file("open.csv", "op,currency,number\nopen,KRW,3\nopen,KRW,\n");
