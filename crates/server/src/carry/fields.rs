@@ -3,14 +3,12 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use tongjang_core::{
     AccountId, AccountNumber, Amount, Bank, Currency, IdempotencyKey, Memo, Metadata, Status,
     TransactionId, UserId,
 };
 
-use crate::extract::{AmountField, MetadataField, account_number, bank, memo};
+use crate::extract::{AmountField, MetadataField, Target, account_number, bank, memo};
 use crate::problem::{Code, Problem, Text};
 
 /// All fields that a line may have. Which of them it does depends on its `op`.
@@ -39,48 +37,6 @@ pub(crate) struct Fields {
     pub(super) changed_at: Option<String>,
 }
 
-/// An account as a line names it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Target {
-    /// By an id: of the ledger, or of the ledger that the file comes from.
-    Id(String),
-    /// By its bank and number.
-    Place(Place),
-}
-
-/// A bank and a number within it.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Place {
-    pub(super) bank: String,
-    pub(super) number: String,
-}
-
-// By hand, since serde's own reading of such an enum can't say what is wrong inside of it.
-impl<'de> Deserialize<'de> for Target {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = Target;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an account id or an object of bank and number")
-            }
-
-            fn visit_str<E>(self, id: &str) -> Result<Target, E> {
-                Ok(Target::Id(id.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Target, A::Error> {
-                Place::deserialize(MapAccessDeserializer::new(map)).map(Target::Place)
-            }
-        }
-
-        deserializer.deserialize_any(Either)
-    }
-}
-
 /// A line that says what is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Line {
@@ -98,8 +54,8 @@ pub(crate) struct Line {
 pub(crate) enum Order {
     /// Open an account; other lines may call it `account`.
     Open {
-        /// The id by which the file calls it.
-        account: Option<AccountId>,
+        /// What the file calls it.
+        account: Option<Called>,
         /// Who will own it, if the line says so.
         owner: Option<UserId>,
         /// The currency it will hold.
@@ -129,11 +85,49 @@ pub(crate) enum Order {
 /// An account that a line names.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Named {
-    /// By an id.
-    Id(AccountId),
+    /// As a line that opens it calls it; or by its id in this ledger.
+    Called(Called),
     /// By its bank and number.
     Place(Bank, AccountNumber),
 }
+
+/// What the lines of a file call an account.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Called {
+    /// An id: of this ledger, or of the one that the file was exported from.
+    Id(AccountId),
+    /// A name that means something in this file alone.
+    Name(Box<str>),
+}
+
+impl Called {
+    /// The most bytes of a name.
+    const LONGEST: usize = 100;
+
+    /// What `text` calls an account. What begins as an id does must be one, so that one which is
+    /// mistyped or cut short is no name.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        if let Ok(id) = text.parse() {
+            return Some(Self::Id(id));
+        }
+        let sound = (1..=Self::LONGEST).contains(&text.len())
+            && !text.starts_with("acc_")
+            && !text.contains(char::is_control);
+        sound.then(|| Self::Name(text.into()))
+    }
+}
+
+impl fmt::Display for Called {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// How the keys begin that an import makes for rows without one of their own.
+pub(super) const MADE_KEY: &str = "import/";
 
 const OPEN: u8 = 1;
 const MONEY: u8 = 2;
@@ -141,10 +135,10 @@ const TRANSFER: u8 = 4;
 const STATUS: u8 = 8;
 
 impl Fields {
-    /// The id by which the file calls the account that the line is to open.
-    pub(crate) fn opens(&self) -> Option<AccountId> {
+    /// What the file calls the account that the line is to open.
+    pub(crate) fn opens(&self) -> Option<Called> {
         match (self.op.as_deref(), &self.account) {
-            (Some("open"), Some(Target::Id(id))) => id.parse().ok(),
+            (Some("open"), Some(Target::Id(text))) => Called::read(text),
             _ => None,
         }
     }
@@ -240,11 +234,10 @@ impl Fields {
             Problem::invalid(pointer, text)
         };
         match (family, &self.account, &self.changed_at) {
+            // A name that means something in one file alone tells nothing of the next one.
             (OPEN, Some(Target::Id(id)), _) => {
-                let id: AccountId = id.parse().map_err(|_| no_id("/account"))?;
-                Ok(Some(id.to_string()))
+                Ok(id.parse::<AccountId>().ok().map(|id| id.to_string()))
             }
-            (OPEN, Some(Target::Place(_)), _) => Err(no_id("/account")),
             (STATUS, Some(Target::Id(id)), Some(at)) => {
                 let id: AccountId = id.parse().map_err(|_| no_id("/account"))?;
                 let sound = at.len() <= 64 && at.bytes().all(|byte| byte.is_ascii_graphic());
@@ -264,8 +257,15 @@ impl Fields {
 
     fn opening(self) -> Result<Order, Problem> {
         let account = match self.account {
-            Some(Target::Id(id)) => id.parse().ok(),
-            _ => None,
+            None => None,
+            Some(Target::Id(text)) => Some(called(&text, "/account")?),
+            Some(Target::Number(_)) => {
+                let text = Text::fixed(
+                    "is what the lines of the file call it; bank and number stand beside it",
+                    "파일에서 계좌를 부르는 이름입니다. 은행과 번호는 따로 적습니다",
+                );
+                return Err(Problem::invalid("/account", text));
+            }
         };
         let owner = self.owner_id.as_deref().map(str::parse::<UserId>).transpose();
         let owner = owner.map_err(|_| {
@@ -291,26 +291,48 @@ fn missing(pointer: &str) -> Problem {
 }
 
 fn key(text: &str) -> Result<IdempotencyKey, Problem> {
+    let wrong = |text| Problem::new(Code::InvalidIdempotencyKey).error("/idempotency_key", text);
+    // It would be that of another row, which has none of its own.
+    if text.starts_with(MADE_KEY) {
+        return Err(wrong(Text::fixed(
+            "must not begin with import/, as the keys do that an import makes",
+            "import/로 시작할 수 없습니다. 가져오기가 만드는 키가 그렇게 시작합니다",
+        )));
+    }
     IdempotencyKey::new(text).ok_or_else(|| {
-        let text = Text::fixed(
+        wrong(Text::fixed(
             "must be 1 to 255 visible ASCII characters",
             "보이는 ASCII 문자 1~255자여야 합니다",
-        );
-        Problem::new(Code::InvalidIdempotencyKey).error("/idempotency_key", text)
+        ))
     })
 }
 
 fn named(target: Option<Target>, pointer: &str) -> Result<Named, Problem> {
     match target.ok_or_else(|| missing(pointer))? {
-        Target::Id(id) => id.parse().map(Named::Id).map_err(|_| {
-            let text = Text::fixed("is no id of an account", "계좌 id가 아닙니다");
-            Problem::invalid(pointer, text)
-        }),
-        Target::Place(place) => Ok(Named::Place(
-            bank(&place.bank, &format!("{pointer}/bank"))?,
-            account_number(&place.number, &format!("{pointer}/number"))?,
-        )),
+        Target::Id(text) => called(&text, pointer).map(Named::Called),
+        Target::Number(place) => {
+            let (bank, number) = place.read(pointer)?;
+            Ok(Named::Place(bank, number))
+        }
     }
+}
+
+fn called(text: &str, pointer: &str) -> Result<Called, Problem> {
+    Called::read(text).ok_or_else(|| {
+        let text = Text::new(
+            format!(
+                "must be the id of an account (acc_ and 26 letters), or a name of 1 to {} bytes \
+                 that does not begin with acc_",
+                Called::LONGEST
+            ),
+            format!(
+                "계좌 id(acc_와 글자 26개)이거나 acc_로 시작하지 않는 1~{}바이트의 이름이어야 \
+                 합니다",
+                Called::LONGEST
+            ),
+        );
+        Problem::invalid(pointer, text)
+    })
 }
 
 fn status(text: Option<&str>) -> Result<Status, Problem> {
@@ -351,7 +373,7 @@ mod tests {
         let deposit = format!(r#"{{"op": "deposit", "account": "{id}", "amount": 5}}"#);
         let Line { order, key, identity } = line(&deposit).unwrap();
         let Order::Deposit { account, amount, .. } = order else { panic!("{order:?}") };
-        assert_eq!((account, amount.minor()), (Named::Id(id), 5));
+        assert_eq!((account, amount.minor()), (Named::Called(Called::Id(id)), 5));
         assert_eq!((key, identity), (None, None));
 
         let txn = TransactionId::from_bits(9);
@@ -387,6 +409,22 @@ mod tests {
             (deposit(r#", "amount": 1, "transaction_id": "x""#), "/transaction_id", "is no id"),
             (deposit(r#", "amount": 1, "memmo": "x""#), "/memmo", "is not known here"),
             (deposit(r#", "amount": 1, "idempotency_key": """#), "/idempotency_key", "must be 1"),
+            (
+                deposit(r#", "amount": 1, "idempotency_key": "import/a/3""#),
+                "/idempotency_key",
+                "must not begin with import/",
+            ),
+            (
+                r#"{"op": "deposit", "amount": 1, "account": "acc_1"}"#.to_owned(),
+                "/account",
+                "must be the id of an account (acc_",
+            ),
+            (
+                r#"{"op": "open", "currency": "KRW", "account": {"bank": "088", "number": "1"}}"#
+                    .to_owned(),
+                "/account",
+                "is what the lines of the file call it",
+            ),
             (r#"{"op": "open"}"#.to_owned(), "/currency", "is missing"),
             (r#"{"op": "open", "currency": "won"}"#.to_owned(), "/currency", "must be a currency"),
             (

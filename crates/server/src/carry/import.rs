@@ -13,7 +13,7 @@ use tongjang_core::{
 use tongjang_store::teller::answer;
 use tongjang_store::{Answer, Store, StoreError};
 
-use super::fields::{Fields, Line, Named, Order};
+use super::fields::{Called, Fields, Line, MADE_KEY, Named, Order};
 use crate::api::opening::{ATTEMPTS, HOUSE_BANK, made_up};
 use crate::app::{Clock, Random};
 use crate::problem::{Code, Problem, Text};
@@ -48,13 +48,13 @@ impl Job {
         sound.then(|| Self::Named(name.to_owned()))
     }
 
-    /// The key of the `nth` row, which may be named by `identity`. Neither has a slash in it, so
-    /// no two rows share a key.
+    /// The key of the `nth` row, which may be named by `identity`. A job may have slashes in it;
+    /// neither of these has one, so that what is after the last slash tells rows of a job apart.
     fn key(&self, nth: u64, identity: Option<&str>) -> Option<IdempotencyKey> {
         let key = match (self, identity) {
-            (Self::Named(job), Some(identity)) => format!("import/{job}/{identity}"),
-            (Self::Named(job) | Self::File(job), None) => format!("import/{job}/{nth}"),
-            (Self::File(_) | Self::None, Some(identity)) => format!("import/{identity}"),
+            (Self::Named(job), Some(identity)) => format!("{MADE_KEY}{job}/{identity}"),
+            (Self::Named(job) | Self::File(job), None) => format!("{MADE_KEY}{job}/{nth}"),
+            (Self::File(_) | Self::None, Some(identity)) => format!("{MADE_KEY}{identity}"),
             (Self::None, None) => return None,
         };
         Some(IdempotencyKey::new(&key).expect("a job's name is visible ASCII, and not long"))
@@ -81,10 +81,10 @@ pub(crate) struct Import<S> {
     owner: Option<UserId>,
     clock: Clock,
     random: Random,
-    /// From the ids that the file uses to those of the accounts that its lines opened.
-    accounts: HashMap<AccountId, AccountId>,
-    /// The ids that the file uses for accounts which its lines were to open and did not.
-    opened_not: HashSet<AccountId>,
+    /// From what the file calls accounts to the ids of those that its lines opened.
+    accounts: HashMap<Called, AccountId>,
+    /// What the file calls accounts that its lines were to open and did not.
+    opened_not: HashSet<Called>,
     /// Who was made the owner of something.
     owners: HashSet<UserId>,
     waiting: usize,
@@ -209,7 +209,16 @@ impl<S: Store> Import<S> {
     fn command(&mut self, line: &Line) -> Result<Command, Problem> {
         let exported = line.identity.is_some();
         Ok(match line.order.clone() {
-            Order::Open { owner, currency, bank, number, .. } => {
+            Order::Open { account, owner, currency, bank, number } => {
+                if let Some(name @ Called::Name(_)) = &account
+                    && self.accounts.contains_key(name)
+                {
+                    let text = Text::fixed(
+                        "is what a line above calls another account",
+                        "위에서 다른 계좌에 쓴 이름입니다",
+                    );
+                    return Err(Problem::invalid("/account", text));
+                }
                 let owner = owner.or(self.owner).ok_or_else(|| {
                     let text = Text::fixed(
                         "is missing, and no --owner was given",
@@ -252,18 +261,22 @@ impl<S: Store> Import<S> {
     fn find(&mut self, named: &Named, exported: bool, pointer: &str) -> Result<AccountId, Problem> {
         let not_found = |text| Err(Problem::new(Code::NotFound).error(pointer, text));
         match named {
-            Named::Id(id) => match self.accounts.get(id) {
-                Some(opened) => Ok(*opened),
-                None if self.opened_not.contains(id) => not_found(Text::fixed(
+            Named::Called(called) => match (self.accounts.get(called), called) {
+                (Some(opened), _) => Ok(*opened),
+                (None, _) if self.opened_not.contains(called) => not_found(Text::fixed(
                     "names an account whose opening was refused",
                     "개설이 거절된 계좌입니다",
                 )),
-                None if exported => not_found(Text::fixed(
+                (None, Called::Name(_)) => not_found(Text::fixed(
+                    "is no account's id, and no line above opens an account that is called so",
+                    "계좌 id가 아니고, 위에서 그 이름으로 개설한 계좌도 없습니다",
+                )),
+                (None, Called::Id(_)) if exported => not_found(Text::fixed(
                     "names an account that no line above opens, and a line of an export is booked \
                      on no other",
                     "위에서 개설하지 않은 계좌입니다. 내보낸 줄은 그런 계좌에 기록하지 않습니다",
                 )),
-                None => Ok(*id),
+                (None, Called::Id(id)) => Ok(*id),
             },
             Named::Place(bank, number) => {
                 self.store.book().account_by_number(bank, number).ok_or_else(|| {

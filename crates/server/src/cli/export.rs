@@ -135,8 +135,7 @@ fn write<W: Write>(args: &ExportArgs, out: W) -> anyhow::Result<W> {
         }
         Some(account) => {
             let reader = args.data.reader()?;
-            // `BANK:NUMBER` as well as `BANK/NUMBER`; an id has neither.
-            let account = find(&reader, &account.replacen(':', "/", 1))?;
+            let account = find(&reader, account)?;
             sheet = Sheet::new::<PassbookRow<'_>>(out, form, args.bom).map_err(wrote)?;
             let each = |row: &PassbookRow<'_>| {
                 count += 1;

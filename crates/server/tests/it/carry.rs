@@ -312,6 +312,29 @@ fn listing(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
+fn a_passbook_on_the_terminal_has_as_many_rows_as_were_asked_for() {
+    let desk = Desk::new();
+    let data = desk.path("l");
+    let mut rows = json!({"op": "open", "currency": "KRW", "bank": "a:b/c", "number": "1-1",
+        "owner_id": tongjang_core::UserId::from_bits(3 << 64).to_string()})
+    .to_string();
+    for _ in 0..3 {
+        rows += "\n";
+        rows += r#"{"op": "deposit", "account": {"bank": "a:b/c", "number": "11"}, "amount": 5}"#;
+    }
+    assert_eq!(desk.imported("l", &[&desk.file("rows.ndjson", rows)]), [4, 0, 0]);
+    // Whichever sign is the last one stands before the number.
+    for account in ["a:b/c/1-1", "a:b/c:1-1", " a:b/c / 11 "] {
+        for (limit, shown) in [("0", 0), ("1", 1), ("2", 2), ("3", 3), ("50", 3)] {
+            let data = data.to_str().unwrap();
+            let said = printed(&["history", account, "--limit", limit, "--data", data], "");
+            assert_eq!(said.matches("deposit").count(), shown, "{account} {limit}: {said}");
+        }
+        assert_eq!(desk.export("l", &["--account", account]).lines().count(), 3);
+    }
+}
+
+#[test]
 fn one_accounts_entries_are_exported_for_an_accountant() {
     let desk = Desk::new();
     let mut rows = vec![

@@ -212,6 +212,51 @@ fn a_line_never_books_on_an_account_instead_of_the_one_that_was_to_be_opened() {
 }
 
 #[test]
+fn a_file_may_call_its_accounts_by_names_of_its_own() {
+    let desk = ledger();
+    let table = "op,account,from_account,to_account,currency,amount\n\
+        open,A00,,,KRW,\n\
+        open,김지원,,,KRW,\n\
+        deposit,A00,,,,500\n\
+        transfer,,A00,김지원,,200\n\
+        open,A00,,,KRW,\n\
+        deposit,A01,,,,1\n\
+        deposit,acc_1,,,,1\n";
+    let file = desk.file("named.csv", table);
+    let (_, printed, said) = desk.import("l", &[&file, "--owner", OWNER]);
+    assert!(printed.starts_with("7 rows: 4 done, 0 already there, 3 refused"), "{printed}{said}");
+    for text in [
+        "line 6: invalid-request: account is what a line above calls another account",
+        "line 7: not-found: account is no account's id, and no line above opens",
+        "line 8: invalid-request: account must be the id of an account (acc_",
+    ] {
+        assert!(said.contains(text), "{text}\nin\n{said}");
+    }
+    let (_, again, _) = desk.import("l", &[&file, "--owner", OWNER]);
+    assert!(again.starts_with("7 rows: 0 done, 4 already there, 3 refused"), "{again}");
+    // A name means something in its own file only: this is another account.
+    let file =
+        desk.file("other.csv", "op,account,currency,amount\nopen,A00,KRW,\ndeposit,A00,,7\n");
+    assert_eq!(desk.imported("l", &[&file, "--owner", OWNER]), [2, 0, 0]);
+    let mut balances: Vec<_> = desk.standings("l").values().map(|at| at[0].clone()).collect();
+    balances.sort_by_key(|balance| balance.as_i64());
+    assert_eq!(balances, [-1507, 0, 7, 200, 300, 1000]);
+}
+
+#[test]
+fn a_lines_own_key_is_never_that_of_another_row() {
+    let desk = ledger();
+    let row = |more: &str| {
+        format!(r#"{{"op":"deposit","account":{{"bank":"088","number":"2"}},"amount":5{more}}}"#)
+    };
+    let own = row(r#","idempotency_key":"import/j/2""#);
+    let file = desk.file("keys.ndjson", format!("{own}\n{}\n", row("")));
+    let (_, printed, said) = desk.import("l", &[&file, "--job", "j"]);
+    assert!(printed.starts_with("2 rows: 1 done, 0 already there, 1 refused"), "{printed}");
+    assert!(said.contains("idempotency_key must not begin with import/"), "{said}");
+}
+
+#[test]
 fn who_owns_what_is_opened_must_be_said() {
     let desk = ledger();
     let file = desk.file("open.csv", "op,currency,number\nopen,KRW,3\nopen,KRW,\n");
