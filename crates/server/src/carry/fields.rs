@@ -1,13 +1,9 @@
 //! The fields of a line, as JSON or as the cells of a table, and the order that they give.
 
-use std::fmt;
-
 use serde::Deserialize;
-use tongjang_core::{
-    AccountId, AccountNumber, Amount, Bank, Currency, IdempotencyKey, Memo, Metadata, Status,
-    TransactionId, UserId,
-};
+use tongjang_core::{AccountId, Currency, IdempotencyKey, Status, TransactionId, UserId};
 
+use super::line::{Called, Line, Named, Order};
 use crate::extract::{AmountField, MetadataField, Target, account_number, bank, memo};
 use crate::problem::{Code, Problem, Text};
 
@@ -35,95 +31,9 @@ pub(crate) struct Fields {
     pub(super) booked_at: Option<String>,
     pub(super) opened_at: Option<String>,
     pub(super) changed_at: Option<String>,
-}
-
-/// A line that says what is to be done.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Line {
-    /// What is to be done.
-    pub(crate) order: Order,
-    /// The line's own idempotency key.
-    pub(crate) key: Option<IdempotencyKey>,
-    /// What the line is in the ledger that it comes from: visible ASCII without a slash, the same
-    /// in every export of that ledger, and of no other line.
-    pub(crate) identity: Option<String>,
-}
-
-/// What a line asks for, with accounts as it names them.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Order {
-    /// Open an account; other lines may call it `account`.
-    Open {
-        /// What the file calls it.
-        account: Option<Called>,
-        /// Who will own it, if the line says so.
-        owner: Option<UserId>,
-        /// The currency it will hold.
-        currency: Currency,
-        /// The bank that keeps it, if the line says so.
-        bank: Option<Bank>,
-        /// Its number, or one is made.
-        number: Option<AccountNumber>,
-    },
-    /// Take money in.
-    Deposit { account: Named, amount: Amount, memo: Memo, metadata: Metadata },
-    /// Pay money out.
-    Withdraw { account: Named, amount: Amount, memo: Memo, metadata: Metadata },
-    /// Move money.
-    Transfer {
-        from: Named,
-        to: Named,
-        amount: Amount,
-        memo: Memo,
-        to_memo: Option<Memo>,
-        metadata: Metadata,
-    },
-    /// Freeze, open again or close.
-    ChangeStatus { account: Named, status: Status },
-}
-
-/// An account that a line names.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Named {
-    /// As a line that opens it calls it; or by its id in this ledger.
-    Called(Called),
-    /// By its bank and number.
-    Place(Bank, AccountNumber),
-}
-
-/// What the lines of a file call an account.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Called {
-    /// An id: of this ledger, or of the one that the file was exported from.
-    Id(AccountId),
-    /// A name that means something in this file alone.
-    Name(Box<str>),
-}
-
-impl Called {
-    /// The most bytes of a name.
-    const LONGEST: usize = 100;
-
-    /// What `text` calls an account. What begins as an id does must be one, so that one which is
-    /// mistyped or cut short is no name.
-    pub(super) fn read(text: &str) -> Option<Self> {
-        if let Ok(id) = text.parse() {
-            return Some(Self::Id(id));
-        }
-        let sound = (1..=Self::LONGEST).contains(&text.len())
-            && !text.starts_with("acc_")
-            && !text.contains(char::is_control);
-        sound.then(|| Self::Name(text.into()))
-    }
-}
-
-impl fmt::Display for Called {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Id(id) => id.fmt(f),
-            Self::Name(name) => f.write_str(name),
-        }
-    }
+    /// What the line calls accounts that an earlier import opened, as a file of refused rows tells.
+    #[serde(skip)]
+    pub(super) known: Vec<(String, AccountId)>,
 }
 
 /// How the keys begin that an import makes for rows without one of their own.
@@ -141,6 +51,19 @@ impl Fields {
             (Some("open"), Some(Target::Id(text))) => Called::read(text),
             _ => None,
         }
+    }
+
+    /// What the line calls the accounts that it books on, where it gives no bank and number.
+    pub(super) fn calls(&self) -> impl Iterator<Item = &str> {
+        let opens = self.op.as_deref() == Some("open");
+        let account = self.account.as_ref().filter(|_| !opens);
+        [account, self.from_account.as_ref(), self.to_account.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter_map(|target| match target {
+                Target::Id(text) => Some(text.as_str()),
+                Target::Number(_) => None,
+            })
     }
 
     /// The order that the fields give.
@@ -258,7 +181,7 @@ impl Fields {
     fn opening(self) -> Result<Order, Problem> {
         let account = match self.account {
             None => None,
-            Some(Target::Id(text)) => Some(called(&text, "/account")?),
+            Some(Target::Id(text)) => Some(Called::at(&text, "/account")?),
             Some(Target::Number(_)) => {
                 let text = Text::fixed(
                     "is what the lines of the file call it; bank and number stand beside it",
@@ -309,30 +232,12 @@ fn key(text: &str) -> Result<IdempotencyKey, Problem> {
 
 fn named(target: Option<Target>, pointer: &str) -> Result<Named, Problem> {
     match target.ok_or_else(|| missing(pointer))? {
-        Target::Id(text) => called(&text, pointer).map(Named::Called),
+        Target::Id(text) => Called::at(&text, pointer).map(Named::Called),
         Target::Number(place) => {
             let (bank, number) = place.read(pointer)?;
             Ok(Named::Place(bank, number))
         }
     }
-}
-
-fn called(text: &str, pointer: &str) -> Result<Called, Problem> {
-    Called::read(text).ok_or_else(|| {
-        let text = Text::new(
-            format!(
-                "must be the id of an account (acc_ and 26 letters), or a name of 1 to {} bytes \
-                 that does not begin with acc_",
-                Called::LONGEST
-            ),
-            format!(
-                "계좌 id(acc_와 글자 26개)이거나 acc_로 시작하지 않는 1~{}바이트의 이름이어야 \
-                 합니다",
-                Called::LONGEST
-            ),
-        );
-        Problem::invalid(pointer, text)
-    })
 }
 
 fn status(text: Option<&str>) -> Result<Status, Problem> {

@@ -13,7 +13,8 @@ use tongjang_core::{
 use tongjang_store::teller::answer;
 use tongjang_store::{Answer, Store, StoreError};
 
-use super::fields::{Called, Fields, Line, MADE_KEY, Named, Order};
+use super::fields::{Fields, MADE_KEY};
+use super::line::{Called, Line, Named, Order};
 use crate::api::opening::{ATTEMPTS, HOUSE_BANK, made_up};
 use crate::app::{Clock, Random};
 use crate::problem::{Code, Problem, Text};
@@ -128,6 +129,11 @@ impl<S: Store> Import<S> {
         fields: Result<Fields, Problem>,
     ) -> Result<Result<(), Problem>, StoreError> {
         self.tally.rows += 1;
+        for (name, id) in fields.as_ref().map(|fields| &*fields.known).unwrap_or_default() {
+            if let Some(called) = Called::read(name) {
+                self.accounts.entry(called).or_insert(*id);
+            }
+        }
         let opens = fields.as_ref().ok().and_then(Fields::opens);
         let done = match fields.and_then(Fields::read) {
             Ok(line) => self.line(line)?,
@@ -142,6 +148,15 @@ impl<S: Store> Import<S> {
             }
         }
         Ok(done.map(|_| ()))
+    }
+
+    /// The accounts that the row calls as earlier lines did which opened them.
+    pub(crate) fn known(&self, fields: &Fields) -> Vec<(String, AccountId)> {
+        let known = fields.calls().filter_map(|name| {
+            let id = self.accounts.get(&Called::read(name)?)?;
+            Some((name.to_owned(), *id))
+        });
+        known.collect()
     }
 
     /// Makes durable what is not so yet, and closes the store.

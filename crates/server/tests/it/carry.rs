@@ -312,6 +312,27 @@ fn listing(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
+fn the_samples_of_the_documentation_are_booked() {
+    let desk = Desk::new();
+    let data = desk.path("l");
+    printed(&["user", "add", "jiwon", "--data", data.to_str().unwrap()], "");
+    let opening = "op,bank,number,currency\nopen,004,110-234,KRW\n";
+    desk.imported("l", &[&desk.file("opening.csv", opening), "--owner", "jiwon"]);
+    let document = include_str!("../../../../docs/import-export.md");
+    let sample = |begin: &str| {
+        let (_, rest) = document.split_once(begin).unwrap();
+        rest.split_once("```").unwrap().0
+    };
+    let table = desk.file("sample.csv", sample("```csv\n"));
+    assert_eq!(desk.imported("l", &[&table, "--owner", "jiwon"]), [6, 0, 0]);
+    assert_eq!(desk.standings("l")["088/110-008-3842663"][0], 1_000_000);
+    let lines = sample("```json\n").replace("3842655", "3842671");
+    let lines = desk.file("sample.ndjson", lines);
+    assert_eq!(desk.imported("l", &[&lines, "--owner", "jiwon"]), [3, 0, 0]);
+    assert_eq!(desk.standings("l")["004/110-234"][0], 10_000);
+}
+
+#[test]
 fn a_passbook_on_the_terminal_has_as_many_rows_as_were_asked_for() {
     let desk = Desk::new();
     let data = desk.path("l");
