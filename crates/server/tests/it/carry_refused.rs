@@ -126,6 +126,19 @@ fn of_a_file_that_cannot_be_read_nothing_is_booked() {
 }
 
 #[test]
+fn of_standard_input_what_stands_before_an_open_quotation_mark_is_booked_and_told() {
+    let desk = ledger();
+    let data = desk.path("l");
+    let rows = "op,bank,number,amount,memo\ndeposit,088,1,5,fine\ndeposit,088,1,7,\"open\n";
+    let output = run(&["import", "-", "--job", "j", "--data", data.to_str().unwrap()], rows);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(figures(&String::from_utf8(output.stdout).unwrap()), [1, 0, 0]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("a quotation mark was left open in line 3"), "{said}");
+    assert_eq!(desk.standings("l")["088/1"][0], 1_005);
+}
+
+#[test]
 fn a_row_that_was_changed_under_its_job_is_refused_and_another_job_books_again() {
     let desk = ledger();
     let row = |amount: u64| {
