@@ -1,8 +1,9 @@
 //! Ledgers carried in and out as lines: NDJSON or CSV, a line an opening, a booking or a change of
 //! status. `docs/import-export.md` names the fields.
 //!
-//! In: `intake` (bytes that must be UTF-8) → `rows` (lines and cells) → `fields` (what they say) →
-//! `import` (decided and made durable, or only rehearsed). Out: `export` for the whole ledger,
+//! In: `intake` (bytes that must be UTF-8) → `rows` (lines) and `table` (rows of cells) → `fields`
+//! (what they say) → `import` (decided and made durable, or only rehearsed) → `rejects` (what was
+//! refused, to be read again). Out: `export` for the whole ledger,
 //! `passbook` for one account, both written by `sheet`.
 
 pub(crate) mod cells;
@@ -10,6 +11,9 @@ pub(crate) mod export;
 pub(crate) mod fields;
 pub(crate) mod import;
 pub(crate) mod intake;
+pub(crate) mod line;
 pub(crate) mod passbook;
+pub(crate) mod rejects;
 pub(crate) mod rows;
 pub(crate) mod sheet;
+mod table;

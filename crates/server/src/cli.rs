@@ -10,6 +10,7 @@ mod serve;
 pub(crate) mod table;
 mod user;
 mod verify;
+mod whole_file;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

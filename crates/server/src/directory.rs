@@ -26,7 +26,7 @@ use crate::cursor::CursorKey;
 use crate::problem::{Code, Problem};
 
 /// The file in the data directory.
-const FILE: &str = "directory.sqlite";
+pub(crate) const FILE: &str = "directory.sqlite";
 
 /// Why the directory could not do what it should.
 #[derive(Debug, thiserror::Error)]

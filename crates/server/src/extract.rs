@@ -2,6 +2,7 @@
 //! refuse is a [`Problem`](crate::problem::Problem).
 
 mod accept;
+mod account;
 mod amount;
 mod body;
 mod idempotency_key;
@@ -11,6 +12,8 @@ mod query;
 mod text;
 
 pub(crate) use accept::{accepts_json, accepts_ndjson};
+pub(crate) use account::AccountName;
+pub use account::{BankAndNumber, Target};
 pub use amount::AmountField;
 pub use body::{BODY_LIMIT, Body};
 pub(crate) use body::{media_type, parse, read};

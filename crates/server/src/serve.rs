@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tongjang_store::disk::{Disk, RealDisk};
@@ -82,6 +82,8 @@ impl Default for Surroundings {
     }
 }
 
+/// So many connections wait to be taken.
+const BACKLOG: u32 = 1024;
 /// The most bytes of a request's header.
 const HEADER_BYTES: usize = 64 * 1024;
 /// The most header fields of a request.
@@ -131,6 +133,10 @@ impl Server {
     /// If the data cannot be opened or the address cannot be listened on.
     pub async fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
         let Surroundings { clock, random, disk, limits } = surroundings;
+        // An address that is taken leaves no new folder behind; and until the ledger is open,
+        // callers are turned away and do not wait.
+        let listen = |source| StartError::Listen { address: config.listen, source };
+        let socket = bound(config.listen).map_err(listen)?;
         make_data_directory(&config.data)?;
         let mut journal = JournalConfig::new(&config.data, random.bytes());
         journal.disk = disk;
@@ -138,8 +144,7 @@ impl Server {
         let (store, reader, opening) = Journal::open(journal)?;
         report(&opening);
         let directory = Directory::open(&config.data)?;
-        let listen = |source| StartError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let listener = socket.listen(BACKLOG).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let runtime = tokio::runtime::Handle::current();
         // Waking the handlers from one of their own threads is cheaper than from the journal's.
@@ -193,6 +198,17 @@ impl Server {
         let closed = tokio::task::spawn_blocking(move || self.teller.close()).await;
         closed.unwrap_or_else(|_| Err(StoreError::Poisoned { cause: "closing panicked".into() }))
     }
+}
+
+/// A socket that has the address and does not listen yet.
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As `TcpListener::bind` does: a server that was just stopped may start again. Elsewhere than
+    // on Unix it would let two servers have the address.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// Makes the folder, for its owner's eyes only.

@@ -1,12 +1,8 @@
 //! Money goes from one account of the ledger to another.
 
-use std::fmt;
-
 use axum::extract::State;
 use axum::response::Response;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tongjang_core::{AccountId, Command};
 use tongjang_store::Reader as _;
 use utoipa::ToSchema;
@@ -18,9 +14,9 @@ use super::params::BookingHeaders;
 use super::view::TransactionView;
 use crate::app::{App, AppState};
 use crate::auth::Caller;
+pub(super) use crate::extract::Target;
 use crate::extract::{
-    AmountField, Body, IdempotencyKeyHeader, IfMatch, MetadataField, NoQuery, account_number, bank,
-    memo,
+    AccountName, AmountField, Body, IdempotencyKeyHeader, IfMatch, MetadataField, NoQuery, memo,
 };
 use crate::problem::{Code, Problem, Text};
 
@@ -60,75 +56,19 @@ pub struct Transfer {
     metadata: MetadataField,
 }
 
-/// An account by its id, or by its bank and number.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-pub enum Target {
-    /// The account's id.
-    Id(String),
-    /// The account's bank and number.
-    Number(BankAndNumber),
-}
-
-/// An account's bank and its number within it.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BankAndNumber {
-    /// The bank.
-    #[schema(max_length = 40, example = "tongjang")]
-    pub(super) bank: String,
-    /// The number; hyphens and case do not matter.
-    #[schema(max_length = 34, example = "110-733-0641285")]
-    pub(super) number: String,
-}
-
-// By hand, since serde's own reading of such an enum can't say what is wrong inside of it.
-impl<'de> Deserialize<'de> for Target {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = Target;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an account id or an object of bank and number")
-            }
-
-            fn visit_str<E>(self, id: &str) -> Result<Target, E> {
-                Ok(Target::Id(id.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Target, A::Error> {
-                let place = BankAndNumber::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Target::Number(place))
-            }
-        }
-
-        deserializer.deserialize_any(Either)
-    }
-}
-
-impl Target {
-    /// The account that is meant. Whether it may be booked on is for the rules to say.
-    fn find(&self, app: &App) -> Result<AccountId, Problem> {
-        let reader = app.ledger.reader();
-        let found = match self {
-            Self::Id(id) => match id.parse() {
-                // The ledger's own accounts are no target, and look like none at all.
-                Ok(id) => reader
-                    .account(id)?
-                    .filter(|account| !account.opened().is_settlement())
-                    .map(|account| account.id()),
-                Err(_) => None,
-            },
-            Self::Number(place) => {
-                let bank = bank(&place.bank, "/to_account/bank")?;
-                let number = account_number(&place.number, "/to_account/number")?;
-                reader.account_by_number(&bank, &number)?
-            }
-        };
-        found.ok_or_else(|| unknown("/to_account"))
-    }
+/// The account to credit. Whether it may be booked on is for the rules to say.
+fn receiver(app: &App, target: &Target) -> Result<AccountId, Problem> {
+    let reader = app.ledger.reader();
+    let found = match target.read("/to_account")? {
+        // The ledger's own accounts are no target, and look like none at all.
+        AccountName::Id(id) => reader
+            .account(id)?
+            .filter(|account| !account.opened().is_settlement())
+            .map(|account| account.id()),
+        AccountName::Place(bank, number) => reader.account_by_number(&bank, &number)?,
+        AccountName::Nowhere => None,
+    };
+    found.ok_or_else(|| unknown("/to_account"))
 }
 
 /// The body names an account at `pointer` that there is not.
@@ -184,7 +124,7 @@ async fn transfer(
             _ => problem,
         })?
         .id();
-    let to = body.to_account.find(&app)?;
+    let to = receiver(&app, &body.to_account)?;
     let as_whom = caller.as_owner();
     let command = Command::Transfer { from, to, amount, memo, to_memo, metadata };
     book(&app, &caller, as_whom, command, key, version).await

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use tongjang_core as core;
-use tongjang_core::{AccountId, Opened};
+use tongjang_core::{AccountId, Metadata, Opened};
 use utoipa::ToSchema;
 
 mod account;
@@ -25,6 +26,20 @@ pub struct Text<T>(pub T);
 impl<T: Display> Serialize for Text<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
+    }
+}
+
+/// Metadata as an object.
+pub(crate) struct Pairs<'a>(pub &'a Metadata);
+
+impl Serialize for Pairs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let pairs = self.0.pairs();
+        let mut map = serializer.serialize_map(Some(pairs.len()))?;
+        for (key, value) in pairs {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
     }
 }
 

@@ -7,8 +7,8 @@
 
 use std::borrow::Cow;
 
-use super::fields::{Fields, Place, Target};
-use crate::extract::{AmountField, MetadataField};
+use super::fields::Fields;
+use crate::extract::{AmountField, BankAndNumber, MetadataField, Target};
 use crate::problem::{Problem, Text};
 
 /// The columns of an export, in its order; a table to be imported has any of them in any order.
@@ -175,7 +175,7 @@ fn put(
     match (place, &account) {
         ([None, None], _) => Ok(()),
         ([Some(bank), Some(number)], None) => {
-            *account = Some(Target::Place(Place { bank, number }));
+            *account = Some(Target::Number(BankAndNumber { bank, number }));
             Ok(())
         }
         ([Some(_), Some(_)], Some(_)) => wrong(Text::fixed(
@@ -240,7 +240,7 @@ mod tests {
     fn a_row_must_fit_its_header() {
         let header = Header::read("op,amount,account,bank,number".split(',')).unwrap();
         let fields = |row: &str| header.fields(row.split(',').collect::<Vec<_>>().into_iter());
-        let place = Target::Place(Place { bank: "088".into(), number: "1".into() });
+        let place = Target::Number(BankAndNumber { bank: "088".into(), number: "1".into() });
         assert_eq!(fields("deposit,5,,088,1").unwrap().account, Some(place));
         assert!(fields("open,,,088,1").unwrap().account.is_none());
         for row in ["deposit,5", "deposit,5,,088,1,", "deposit,5,,088,", "deposit,5,acc_1,088,1"] {

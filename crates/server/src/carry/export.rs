@@ -2,15 +2,13 @@
 //! the order in which they happened.
 
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 use tongjang_core::{
-    AccountId, Booked, Direction, Entry, Event, Kind, Metadata, Opened, StatusChanged,
-    TransactionId, UserId,
+    AccountId, Booked, Direction, Entry, Event, Kind, Opened, StatusChanged, TransactionId, UserId,
 };
 
 use super::cells::{COLUMNS, guarded};
 use super::sheet::Record;
-use crate::api::view::Text;
+use crate::api::view::{Pairs, Text};
 use crate::when::Utc;
 
 /// A line of an export, with the names that `fields` reads.
@@ -51,20 +49,6 @@ pub(crate) struct Exported<'a> {
     opened_at: Option<Utc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     changed_at: Option<Utc>,
-}
-
-/// Metadata as an object.
-struct Pairs<'a>(&'a Metadata);
-
-impl Serialize for Pairs<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let pairs = self.0.pairs();
-        let mut map = serializer.serialize_map(Some(pairs.len()))?;
-        for (key, value) in pairs {
-            map.serialize_entry(key, value)?;
-        }
-        map.end()
-    }
 }
 
 impl<'a> Exported<'a> {

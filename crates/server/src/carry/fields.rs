@@ -1,16 +1,10 @@
 //! The fields of a line, as JSON or as the cells of a table, and the order that they give.
 
-use std::fmt;
-
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use tongjang_core::{
-    AccountId, AccountNumber, Amount, Bank, Currency, IdempotencyKey, Memo, Metadata, Status,
-    TransactionId, UserId,
-};
+use tongjang_core::{AccountId, Currency, IdempotencyKey, Status, TransactionId, UserId};
 
-use crate::extract::{AmountField, MetadataField, account_number, bank, memo};
+use super::line::{Called, Line, Named, Order};
+use crate::extract::{AmountField, MetadataField, Target, account_number, bank, memo};
 use crate::problem::{Code, Problem, Text};
 
 /// All fields that a line may have. Which of them it does depends on its `op`.
@@ -37,103 +31,13 @@ pub(crate) struct Fields {
     pub(super) booked_at: Option<String>,
     pub(super) opened_at: Option<String>,
     pub(super) changed_at: Option<String>,
+    /// What the line calls accounts that an earlier import opened, as a file of refused rows tells.
+    #[serde(skip)]
+    pub(super) known: Vec<(String, AccountId)>,
 }
 
-/// An account as a line names it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Target {
-    /// By an id: of the ledger, or of the ledger that the file comes from.
-    Id(String),
-    /// By its bank and number.
-    Place(Place),
-}
-
-/// A bank and a number within it.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Place {
-    pub(super) bank: String,
-    pub(super) number: String,
-}
-
-// By hand, since serde's own reading of such an enum can't say what is wrong inside of it.
-impl<'de> Deserialize<'de> for Target {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = Target;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an account id or an object of bank and number")
-            }
-
-            fn visit_str<E>(self, id: &str) -> Result<Target, E> {
-                Ok(Target::Id(id.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Target, A::Error> {
-                Place::deserialize(MapAccessDeserializer::new(map)).map(Target::Place)
-            }
-        }
-
-        deserializer.deserialize_any(Either)
-    }
-}
-
-/// A line that says what is to be done.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Line {
-    /// What is to be done.
-    pub(crate) order: Order,
-    /// The line's own idempotency key.
-    pub(crate) key: Option<IdempotencyKey>,
-    /// What the line is in the ledger that it comes from: visible ASCII without a slash, the same
-    /// in every export of that ledger, and of no other line.
-    pub(crate) identity: Option<String>,
-}
-
-/// What a line asks for, with accounts as it names them.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Order {
-    /// Open an account; other lines may call it `account`.
-    Open {
-        /// The id by which the file calls it.
-        account: Option<AccountId>,
-        /// Who will own it, if the line says so.
-        owner: Option<UserId>,
-        /// The currency it will hold.
-        currency: Currency,
-        /// The bank that keeps it, if the line says so.
-        bank: Option<Bank>,
-        /// Its number, or one is made.
-        number: Option<AccountNumber>,
-    },
-    /// Take money in.
-    Deposit { account: Named, amount: Amount, memo: Memo, metadata: Metadata },
-    /// Pay money out.
-    Withdraw { account: Named, amount: Amount, memo: Memo, metadata: Metadata },
-    /// Move money.
-    Transfer {
-        from: Named,
-        to: Named,
-        amount: Amount,
-        memo: Memo,
-        to_memo: Option<Memo>,
-        metadata: Metadata,
-    },
-    /// Freeze, open again or close.
-    ChangeStatus { account: Named, status: Status },
-}
-
-/// An account that a line names.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Named {
-    /// By an id.
-    Id(AccountId),
-    /// By its bank and number.
-    Place(Bank, AccountNumber),
-}
+/// How the keys begin that an import makes for rows without one of their own.
+pub(super) const MADE_KEY: &str = "import/";
 
 const OPEN: u8 = 1;
 const MONEY: u8 = 2;
@@ -141,6 +45,27 @@ const TRANSFER: u8 = 4;
 const STATUS: u8 = 8;
 
 impl Fields {
+    /// What the file calls the account that the line is to open.
+    pub(crate) fn opens(&self) -> Option<Called> {
+        match (self.op.as_deref(), &self.account) {
+            (Some("open"), Some(Target::Id(text))) => Called::read(text),
+            _ => None,
+        }
+    }
+
+    /// What the line calls the accounts that it books on, where it gives no bank and number.
+    pub(super) fn calls(&self) -> impl Iterator<Item = &str> {
+        let opens = self.op.as_deref() == Some("open");
+        let account = self.account.as_ref().filter(|_| !opens);
+        [account, self.from_account.as_ref(), self.to_account.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter_map(|target| match target {
+                Target::Id(text) => Some(text.as_str()),
+                Target::Number(_) => None,
+            })
+    }
+
     /// The order that the fields give.
     ///
     /// # Errors
@@ -232,11 +157,10 @@ impl Fields {
             Problem::invalid(pointer, text)
         };
         match (family, &self.account, &self.changed_at) {
+            // A name that means something in one file alone tells nothing of the next one.
             (OPEN, Some(Target::Id(id)), _) => {
-                let id: AccountId = id.parse().map_err(|_| no_id("/account"))?;
-                Ok(Some(id.to_string()))
+                Ok(id.parse::<AccountId>().ok().map(|id| id.to_string()))
             }
-            (OPEN, Some(Target::Place(_)), _) => Err(no_id("/account")),
             (STATUS, Some(Target::Id(id)), Some(at)) => {
                 let id: AccountId = id.parse().map_err(|_| no_id("/account"))?;
                 let sound = at.len() <= 64 && at.bytes().all(|byte| byte.is_ascii_graphic());
@@ -256,8 +180,15 @@ impl Fields {
 
     fn opening(self) -> Result<Order, Problem> {
         let account = match self.account {
-            Some(Target::Id(id)) => id.parse().ok(),
-            _ => None,
+            None => None,
+            Some(Target::Id(text)) => Some(Called::at(&text, "/account")?),
+            Some(Target::Number(_)) => {
+                let text = Text::fixed(
+                    "is what the lines of the file call it; bank and number stand beside it",
+                    "파일에서 계좌를 부르는 이름입니다. 은행과 번호는 따로 적습니다",
+                );
+                return Err(Problem::invalid("/account", text));
+            }
         };
         let owner = self.owner_id.as_deref().map(str::parse::<UserId>).transpose();
         let owner = owner.map_err(|_| {
@@ -283,25 +214,29 @@ fn missing(pointer: &str) -> Problem {
 }
 
 fn key(text: &str) -> Result<IdempotencyKey, Problem> {
+    let wrong = |text| Problem::new(Code::InvalidIdempotencyKey).error("/idempotency_key", text);
+    // It would be that of another row, which has none of its own.
+    if text.starts_with(MADE_KEY) {
+        return Err(wrong(Text::fixed(
+            "must not begin with import/, as the keys do that an import makes",
+            "import/로 시작할 수 없습니다. 가져오기가 만드는 키가 그렇게 시작합니다",
+        )));
+    }
     IdempotencyKey::new(text).ok_or_else(|| {
-        let text = Text::fixed(
+        wrong(Text::fixed(
             "must be 1 to 255 visible ASCII characters",
             "보이는 ASCII 문자 1~255자여야 합니다",
-        );
-        Problem::new(Code::InvalidIdempotencyKey).error("/idempotency_key", text)
+        ))
     })
 }
 
 fn named(target: Option<Target>, pointer: &str) -> Result<Named, Problem> {
     match target.ok_or_else(|| missing(pointer))? {
-        Target::Id(id) => id.parse().map(Named::Id).map_err(|_| {
-            let text = Text::fixed("is no id of an account", "계좌 id가 아닙니다");
-            Problem::invalid(pointer, text)
-        }),
-        Target::Place(place) => Ok(Named::Place(
-            bank(&place.bank, &format!("{pointer}/bank"))?,
-            account_number(&place.number, &format!("{pointer}/number"))?,
-        )),
+        Target::Id(text) => Called::at(&text, pointer).map(Named::Called),
+        Target::Number(place) => {
+            let (bank, number) = place.read(pointer)?;
+            Ok(Named::Place(bank, number))
+        }
     }
 }
 
@@ -343,7 +278,7 @@ mod tests {
         let deposit = format!(r#"{{"op": "deposit", "account": "{id}", "amount": 5}}"#);
         let Line { order, key, identity } = line(&deposit).unwrap();
         let Order::Deposit { account, amount, .. } = order else { panic!("{order:?}") };
-        assert_eq!((account, amount.minor()), (Named::Id(id), 5));
+        assert_eq!((account, amount.minor()), (Named::Called(Called::Id(id)), 5));
         assert_eq!((key, identity), (None, None));
 
         let txn = TransactionId::from_bits(9);
@@ -379,6 +314,22 @@ mod tests {
             (deposit(r#", "amount": 1, "transaction_id": "x""#), "/transaction_id", "is no id"),
             (deposit(r#", "amount": 1, "memmo": "x""#), "/memmo", "is not known here"),
             (deposit(r#", "amount": 1, "idempotency_key": """#), "/idempotency_key", "must be 1"),
+            (
+                deposit(r#", "amount": 1, "idempotency_key": "import/a/3""#),
+                "/idempotency_key",
+                "must not begin with import/",
+            ),
+            (
+                r#"{"op": "deposit", "amount": 1, "account": "acc_1"}"#.to_owned(),
+                "/account",
+                "must be the id of an account (acc_",
+            ),
+            (
+                r#"{"op": "open", "currency": "KRW", "account": {"bank": "088", "number": "1"}}"#
+                    .to_owned(),
+                "/account",
+                "is what the lines of the file call it",
+            ),
             (r#"{"op": "open"}"#.to_owned(), "/currency", "is missing"),
             (r#"{"op": "open", "currency": "won"}"#.to_owned(), "/currency", "must be a currency"),
             (

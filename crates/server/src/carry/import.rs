@@ -13,7 +13,8 @@ use tongjang_core::{
 use tongjang_store::teller::answer;
 use tongjang_store::{Answer, Store, StoreError};
 
-use super::fields::{Fields, Line, Named, Order};
+use super::fields::{Fields, MADE_KEY};
+use super::line::{Called, Line, Named, Order};
 use crate::api::opening::{ATTEMPTS, HOUSE_BANK, made_up};
 use crate::app::{Clock, Random};
 use crate::problem::{Code, Problem, Text};
@@ -48,13 +49,13 @@ impl Job {
         sound.then(|| Self::Named(name.to_owned()))
     }
 
-    /// The key of the `nth` row, which may be named by `identity`. Neither has a slash in it, so
-    /// no two rows share a key.
+    /// The key of the `nth` row, which may be named by `identity`. A job may have slashes in it;
+    /// neither of these has one, so that what is after the last slash tells rows of a job apart.
     fn key(&self, nth: u64, identity: Option<&str>) -> Option<IdempotencyKey> {
         let key = match (self, identity) {
-            (Self::Named(job), Some(identity)) => format!("import/{job}/{identity}"),
-            (Self::Named(job) | Self::File(job), None) => format!("import/{job}/{nth}"),
-            (Self::File(_) | Self::None, Some(identity)) => format!("import/{identity}"),
+            (Self::Named(job), Some(identity)) => format!("{MADE_KEY}{job}/{identity}"),
+            (Self::Named(job) | Self::File(job), None) => format!("{MADE_KEY}{job}/{nth}"),
+            (Self::File(_) | Self::None, Some(identity)) => format!("{MADE_KEY}{identity}"),
             (Self::None, None) => return None,
         };
         Some(IdempotencyKey::new(&key).expect("a job's name is visible ASCII, and not long"))
@@ -81,8 +82,10 @@ pub(crate) struct Import<S> {
     owner: Option<UserId>,
     clock: Clock,
     random: Random,
-    /// From the ids that the file uses to those of the accounts that its lines opened.
-    accounts: HashMap<AccountId, AccountId>,
+    /// From what the file calls accounts to the ids of those that its lines opened.
+    accounts: HashMap<Called, AccountId>,
+    /// What the file calls accounts that its lines were to open and did not.
+    opened_not: HashSet<Called>,
     /// Who was made the owner of something.
     owners: HashSet<UserId>,
     waiting: usize,
@@ -93,9 +96,18 @@ impl<S: Store> Import<S> {
     /// An import that gives accounts whose line names no owner to `owner`.
     pub(crate) fn new(store: S, job: Job, owner: Option<UserId>) -> Self {
         let (clock, random) = (Clock::system(), Random::system());
-        let (accounts, owners) = (HashMap::new(), HashSet::new());
-        let (waiting, tally) = (0, Tally::default());
-        Self { store, job, owner, clock, random, accounts, owners, waiting, tally }
+        Self {
+            store,
+            job,
+            owner,
+            clock,
+            random,
+            accounts: HashMap::new(),
+            opened_not: HashSet::new(),
+            owners: HashSet::new(),
+            waiting: 0,
+            tally: Tally::default(),
+        }
     }
 
     /// What was made of the rows so far. It is durable once [`finish`](Self::finish) returns.
@@ -117,6 +129,12 @@ impl<S: Store> Import<S> {
         fields: Result<Fields, Problem>,
     ) -> Result<Result<(), Problem>, StoreError> {
         self.tally.rows += 1;
+        for (name, id) in fields.as_ref().map(|fields| &*fields.known).unwrap_or_default() {
+            if let Some(called) = Called::read(name) {
+                self.accounts.entry(called).or_insert(*id);
+            }
+        }
+        let opens = fields.as_ref().ok().and_then(Fields::opens);
         let done = match fields.and_then(Fields::read) {
             Ok(line) => self.line(line)?,
             Err(problem) => Err(problem),
@@ -124,9 +142,21 @@ impl<S: Store> Import<S> {
         match &done {
             Ok(true) => self.tally.there += 1,
             Ok(false) => self.tally.booked += 1,
-            Err(_) => self.tally.refused += 1,
+            Err(_) => {
+                self.tally.refused += 1;
+                self.opened_not.extend(opens);
+            }
         }
         Ok(done.map(|_| ()))
+    }
+
+    /// The accounts that the row calls as earlier lines did which opened them.
+    pub(crate) fn known(&self, fields: &Fields) -> Vec<(String, AccountId)> {
+        let known = fields.calls().filter_map(|name| {
+            let id = self.accounts.get(&Called::read(name)?)?;
+            Some((name.to_owned(), *id))
+        });
+        known.collect()
     }
 
     /// Makes durable what is not so yet, and closes the store.
@@ -142,7 +172,7 @@ impl<S: Store> Import<S> {
     fn line(&mut self, line: Line) -> Result<Result<bool, Problem>, StoreError> {
         let named = || self.job.key(self.tally.rows, line.identity.as_deref());
         let key = line.key.clone().or_else(named);
-        let command = match self.command(&line.order) {
+        let command = match self.command(&line) {
             Ok(command) => command,
             Err(problem) => return Ok(Err(problem)),
         };
@@ -154,7 +184,7 @@ impl<S: Store> Import<S> {
             if !taken {
                 break;
             }
-            let Ok(command) = self.command(&line.order) else { break };
+            let Ok(command) = self.command(&line) else { break };
             answer = self.ask(command, key.clone())?;
         }
         let replayed = answer.replayed;
@@ -191,9 +221,19 @@ impl<S: Store> Import<S> {
         answer(self.store.book(), &request)
     }
 
-    fn command(&mut self, order: &Order) -> Result<Command, Problem> {
-        Ok(match order.clone() {
-            Order::Open { owner, currency, bank, number, .. } => {
+    fn command(&mut self, line: &Line) -> Result<Command, Problem> {
+        let exported = line.identity.is_some();
+        Ok(match line.order.clone() {
+            Order::Open { account, owner, currency, bank, number } => {
+                if let Some(name @ Called::Name(_)) = &account
+                    && self.accounts.contains_key(name)
+                {
+                    let text = Text::fixed(
+                        "is what a line above calls another account",
+                        "위에서 다른 계좌에 쓴 이름입니다",
+                    );
+                    return Err(Problem::invalid("/account", text));
+                }
                 let owner = owner.or(self.owner).ok_or_else(|| {
                     let text = Text::fixed(
                         "is missing, and no --owner was given",
@@ -209,29 +249,50 @@ impl<S: Store> Import<S> {
                 Command::Open { owner, currency, bank, number, number_made }
             }
             Order::Deposit { account, amount, memo, metadata } => {
-                let account = self.find(&account, "/account")?;
+                let account = self.find(&account, exported, "/account")?;
                 Command::Deposit { account, amount, memo, metadata }
             }
             Order::Withdraw { account, amount, memo, metadata } => {
-                let account = self.find(&account, "/account")?;
+                let account = self.find(&account, exported, "/account")?;
                 Command::Withdraw { account, amount, memo, metadata }
             }
             Order::Transfer { from, to, amount, memo, to_memo, metadata } => {
-                let from = self.find(&from, "/from_account")?;
-                let to = self.find(&to, "/to_account")?;
+                let from = self.find(&from, exported, "/from_account")?;
+                let to = self.find(&to, exported, "/to_account")?;
                 Command::Transfer { from, to, amount, memo, to_memo, metadata }
             }
             Order::ChangeStatus { account, status } => {
-                let account = self.find(&account, "/account")?;
+                let account = self.find(&account, exported, "/account")?;
                 Command::ChangeStatus { account, status }
             }
         })
     }
 
     /// The account that is meant. Whether there is one of that id is for the rules to say.
-    fn find(&mut self, named: &Named, pointer: &str) -> Result<AccountId, Problem> {
+    ///
+    /// An id that the file uses for an account of its own never falls through to this ledger's
+    /// account of that id. Else an export that is imported into the ledger it comes from, where
+    /// its openings are refused as their numbers are taken, would book everything once more.
+    fn find(&mut self, named: &Named, exported: bool, pointer: &str) -> Result<AccountId, Problem> {
+        let not_found = |text| Err(Problem::new(Code::NotFound).error(pointer, text));
         match named {
-            Named::Id(id) => Ok(self.accounts.get(id).copied().unwrap_or(*id)),
+            Named::Called(called) => match (self.accounts.get(called), called) {
+                (Some(opened), _) => Ok(*opened),
+                (None, _) if self.opened_not.contains(called) => not_found(Text::fixed(
+                    "names an account whose opening was refused",
+                    "개설이 거절된 계좌입니다",
+                )),
+                (None, Called::Name(_)) => not_found(Text::fixed(
+                    "is no account's id, and no line above opens an account that is called so",
+                    "계좌 id가 아니고, 위에서 그 이름으로 개설한 계좌도 없습니다",
+                )),
+                (None, Called::Id(_)) if exported => not_found(Text::fixed(
+                    "names an account that no line above opens, and a line of an export is booked \
+                     on no other",
+                    "위에서 개설하지 않은 계좌입니다. 내보낸 줄은 그런 계좌에 기록하지 않습니다",
+                )),
+                (None, Called::Id(id)) => Ok(*id),
+            },
             Named::Place(bank, number) => {
                 self.store.book().account_by_number(bank, number).ok_or_else(|| {
                     let text = Text::fixed("names no account", "해당하는 계좌가 없습니다");

@@ -56,12 +56,18 @@ pub(crate) enum BadBytes {
         line: u64,
     },
     /// A row does not end.
-    #[error(
-        "the row that ends in line {line} or later has more than {LONGEST_ROW} bytes; most likely \
-         a quotation mark was left open before"
-    )]
+    #[error("the row that ends in line {line} or later has more than {LONGEST_ROW} bytes")]
     Endless {
         /// The line up to which it was read, from 1.
+        line: u64,
+    },
+    /// A cell in quotation marks does not end.
+    #[error(
+        "a quotation mark was left open in line {line}, or the row that it is in has more than \
+         {LONGEST_ROW} bytes"
+    )]
+    Open {
+        /// The line of the quotation mark, from 1.
         line: u64,
     },
 }
@@ -191,6 +197,6 @@ mod tests {
             }
         };
         assert!(read <= LONGEST_ROW + 3 * buffer.len(), "{read}");
-        assert!(error.to_string().contains("quotation mark"), "{error}");
+        assert!(error.to_string().contains("the row that ends in line 1"), "{error}");
     }
 }

@@ -3,17 +3,17 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use csv::{ReaderBuilder, StringRecord};
-use serde_json::Value;
+use clap::ValueEnum;
 
-use super::cells::Header;
 use super::fields::Fields;
 use super::intake::{BadBytes, Gauge, Intake, LONGEST_ROW};
+use super::rejects::{Kept, Reject};
+use super::table::Table;
 use crate::extract::parse;
 use crate::problem::{Problem, Text};
 
 /// How a file is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Form {
     /// A JSON object a line.
     Ndjson,
@@ -42,6 +42,9 @@ impl Form {
 /// The byte order mark that some programs put before UTF-8.
 pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 
+/// So many bytes of a row that is too long are kept among the refused.
+pub(super) const SHOWN: usize = 1024;
+
 /// The rows of a file. [`advance`](Self::advance) goes to the next one, of which the others tell.
 pub(crate) struct Rows<R> {
     source: Source<R>,
@@ -60,15 +63,6 @@ struct Lines<R> {
     /// The row, without its end; its beginning, if it is too long.
     row: Vec<u8>,
     too_long: bool,
-}
-
-struct Table<R> {
-    reader: csv::Reader<BufReader<Intake<R>>>,
-    header: Header,
-    names: Vec<String>,
-    row: StringRecord,
-    /// Whether lines end with a carriage return, after which a row is read before the line feed.
-    returns: bool,
 }
 
 impl<R: Read> Rows<R> {
@@ -90,7 +84,7 @@ impl<R: Read> Rows<R> {
                 let row = Vec::new();
                 Source::Lines(Box::new(Lines { reader, next: 1, row, too_long: false }))
             }
-            Form::Csv => Source::Table(Box::new(Table::new(reader)?)),
+            Form::Csv => Source::Table(Box::new(Table::new(reader, &gauge)?)),
         };
         Ok(Self { source, gauge, line: 0 })
     }
@@ -112,14 +106,9 @@ impl<R: Read> Rows<R> {
                 }
             },
             Source::Table(table) => {
-                let more = table.reader.read_record(&mut table.row).map_err(table_told)?;
-                self.line = table.line();
-                // The intake, which does not see where rows end, lets somewhat more through.
-                if table.row.as_slice().len() > LONGEST_ROW {
-                    let line = table.reader.position().line();
-                    return Err(BadBytes::Endless { line }.into());
-                }
-                Ok(more)
+                let line = table.advance(&self.gauge).map_err(told)?;
+                self.line = line.unwrap_or(self.line);
+                Ok(line.is_some())
             }
         }
     }
@@ -140,35 +129,24 @@ impl<R: Read> Rows<R> {
     /// 400, with the field that cannot be read.
     pub(crate) fn fields(&self) -> Result<Fields, Problem> {
         match &self.source {
-            Source::Lines(lines) if lines.too_long => Err(Problem::invalid(
-                "",
-                Text::new(
-                    format!("is longer than {LONGEST_ROW} bytes"),
-                    format!("{LONGEST_ROW}바이트보다 깁니다"),
-                ),
-            )),
-            Source::Lines(lines) => parse(&lines.row),
-            Source::Table(table) => {
-                table.header.fields(table.row.iter().collect::<Vec<_>>().into_iter())
-            }
+            Source::Lines(lines) if lines.too_long => Err(too_long()),
+            Source::Lines(lines) => parse(&lines.row)
+                .or_else(|problem| Reject::read(&lines.row).map_or(Err(problem), Reject::fields)),
+            Source::Table(table) => table.fields(),
         }
     }
 
-    /// The row as it stands, for the file of refused rows: an object, or a text if it is none.
-    pub(crate) fn raw(&self) -> Value {
+    /// The row as it stands, for the file of refused rows. One of such a file is kept as the row
+    /// that it tells of.
+    pub(crate) fn kept(&self) -> Kept {
         match &self.source {
-            Source::Lines(lines) => match serde_json::from_slice(&lines.row) {
-                Ok(value) if !lines.too_long => value,
-                _ => {
-                    let some = &lines.row[..lines.row.len().min(1024)];
-                    Value::String(String::from_utf8_lossy(some).into_owned())
-                }
-            },
-            Source::Table(table) if table.row.len() == table.names.len() => {
-                let cells = table.names.iter().zip(&table.row).filter(|(_, cell)| !cell.is_empty());
-                cells.map(|(name, cell)| (name.clone(), Value::from(cell))).collect()
+            Source::Lines(lines) if lines.too_long => Kept::text(&lines.row[..SHOWN]),
+            Source::Lines(lines) => {
+                let again = || Reject::read(&lines.row)?.kept();
+                let value = || serde_json::from_slice(&lines.row).ok().map(Kept::Json);
+                again().or_else(value).unwrap_or_else(|| Kept::text(&lines.row))
             }
-            Source::Table(table) => table.row.iter().collect(),
+            Source::Table(table) => table.kept(),
         }
     }
 
@@ -176,7 +154,7 @@ impl<R: Read> Rows<R> {
     pub(crate) fn sha256(self) -> Option<String> {
         match self.source {
             Source::Lines(lines) => lines.reader.into_inner().sha256(),
-            Source::Table(table) => table.reader.into_inner().into_inner().sha256(),
+            Source::Table(table) => table.into_inner().sha256(),
         }
     }
 }
@@ -214,37 +192,18 @@ impl<R: Read> Lines<R> {
     }
 }
 
-impl<R: Read> Table<R> {
-    fn new(reader: BufReader<Intake<R>>) -> anyhow::Result<Self> {
-        let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(reader);
-        let mut row = StringRecord::new();
-        let some = reader.read_record(&mut row).map_err(table_told)?;
-        anyhow::ensure!(some, "there is no header; the first line must name the columns");
-        let names: Vec<String> = row.iter().map(str::to_owned).collect();
-        let returns = reader.position().line() == 1;
-        let header = Header::read(names.iter().map(String::as_str)).map_err(anyhow::Error::msg)?;
-        Ok(Self { reader, header, names, row, returns })
-    }
-
-    /// In which line the row begins. The place that the reader notes for it is before blank lines
-    /// and before the line feed that was left over, so it is counted from the row's end, too; there
-    /// the last row may lack its line feed.
-    fn line(&self) -> u64 {
-        let inside = self.row.iter().flat_map(str::bytes).filter(|byte| *byte == b'\n').count();
-        let end = self.reader.position().line() - u64::from(!self.returns);
-        let noted = self.row.position().map_or(1, csv::Position::line);
-        noted.max(end.saturating_sub(inside as u64))
-    }
+/// A row that is longer than any may be.
+pub(super) fn too_long() -> Problem {
+    Problem::invalid(
+        "",
+        Text::new(
+            format!("is longer than {LONGEST_ROW} bytes"),
+            format!("{LONGEST_ROW}바이트보다 깁니다"),
+        ),
+    )
 }
 
-fn table_told(error: csv::Error) -> anyhow::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => told(error),
-        kind => anyhow::anyhow!("the table cannot be read: {kind:?}"),
-    }
-}
-
-fn told(error: std::io::Error) -> anyhow::Error {
+pub(super) fn told(error: std::io::Error) -> anyhow::Error {
     let ours = error.get_ref().and_then(|inner| inner.downcast_ref::<BadBytes>()).copied();
     match ours {
         Some(bad) => bad.into(),
@@ -254,13 +213,20 @@ fn told(error: std::io::Error) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
+    /// The line, what would be kept of it if it were refused, and whether it can be read.
     fn rows(text: &[u8]) -> anyhow::Result<Vec<(u64, Value, bool)>> {
         let mut rows = Rows::new(text, None, false)?;
         let mut all = Vec::new();
         while rows.advance()? {
-            all.push((rows.line(), rows.raw(), rows.fields().is_ok()));
+            let kept = match rows.kept() {
+                Kept::Json(json) => serde_json::from_str(json.get())?,
+                Kept::Cells(cells) => serde_json::to_value(cells)?,
+            };
+            all.push((rows.line(), kept, rows.fields().is_ok()));
         }
         Ok(all)
     }
@@ -273,42 +239,86 @@ mod tests {
     fn marks_blank_lines_and_line_ends_of_other_systems_do_not_matter() {
         let ndjson = b"\xef\xbb\xbf{\"op\":\"open\"}\r\n\r\n  \n{\"op\":\"open\"}";
         assert_eq!(lines(ndjson), [1, 4]);
-        let table = "\u{feff}op,amount,memo\r\ndeposit,1,\"두 줄\r\n적요\"\r\n\r\ndeposit,2,\r\n";
+        let table =
+            "\u{feff}\"op\",amount,memo\r\ndeposit,1,\"두 줄\r\n적요\"\r\n\r\ndeposit,2,\r\n";
         let read = rows(table.as_bytes()).unwrap();
         assert_eq!(read.len(), 2);
         assert_eq!(read[0].1["memo"], "두 줄\r\n적요");
         assert_eq!((read[0].0, read[1].0), (2, 5));
         assert!(read.iter().all(|(_, _, sound)| *sound));
+        assert_eq!(lines(b"\rop,amount\r\rdeposit,1\rdeposit,2"), [4, 5]);
+        assert_eq!(lines(b"op,amount\r\n\n\r\ndeposit,1\n\ndeposit,2\n"), [4, 6]);
     }
 
     #[test]
-    fn a_line_beyond_all_bounds_is_one_refused_row() {
-        let long = format!("{{\"op\":\"{}\"}}", "x".repeat(3 * LONGEST_ROW));
-        let text = format!("{{\"op\":\"open\"}}\n{long}\n{{\"op\":\"open\"}}\n");
-        let read = rows(text.as_bytes()).unwrap();
-        assert_eq!(read.iter().map(|row| row.2).collect::<Vec<_>>(), [true, false, true]);
-        assert!(read[1].1.as_str().unwrap().len() <= 1024);
-    }
-
-    #[test]
-    fn a_quotation_mark_left_open_ends_the_table() {
-        let mut text = b"op,amount,memo\ndeposit,1,\"".to_vec();
-        for more in [6_000, 100_000] {
-            text.extend(b"deposit,1,x\n".repeat(more));
-            let error = rows(&text).unwrap_err().to_string();
-            assert!(error.contains("quotation mark"), "{more}: {error}");
+    fn a_cell_may_have_quotation_marks_commas_and_ends_of_lines() {
+        let cell = |memo: &str| {
+            let read = rows(format!("memo,op,amount\n{memo},deposit,1\n").as_bytes()).unwrap();
+            assert_eq!(read.len(), 1, "{memo}: {read:?}");
+            assert!(read[0].2, "{memo}: {read:?}");
+            read[0].1["memo"].as_str().unwrap().to_owned()
+        };
+        for (memo, text) in [
+            ("\"\"", ""),
+            ("\"a,b\"", "a,b"),
+            ("\"a\"\"b\"", "a\"b"),
+            ("\"\"\"\"", "\""),
+            ("\"\"\"a\"\"\"", "\"a\""),
+            ("\"a\nb\r\n\"", "a\nb\r\n"),
+            ("a\"b", "a\"b"),
+            (" \"a\"", " \"a\""),
+        ] {
+            assert_eq!(cell(memo), text);
         }
     }
 
     #[test]
-    fn a_row_with_too_many_cells_is_kept_for_the_refused() {
+    fn what_follows_a_closing_quotation_mark_is_an_error_of_its_row() {
+        let text = "op,amount,memo\ndeposit,1,\"a\"b\ndeposit,2,\"c\" \ndeposit,3,\"d\"\n";
+        let read = rows(text.as_bytes()).unwrap();
+        assert_eq!(
+            read.iter().map(|row| (row.0, row.2)).collect::<Vec<_>>(),
+            [(2, false), (3, false), (4, true)]
+        );
+        assert_eq!(read[0].1, "deposit,1,\"a\"b", "as it stood");
+    }
+
+    #[test]
+    fn a_line_beyond_all_bounds_is_one_refused_row() {
+        let long = "x".repeat(3 * LONGEST_ROW);
+        for text in [
+            format!("{{\"op\":\"open\"}}\n{{\"op\":\"{long}\"}}\n{{\"op\":\"open\"}}\n"),
+            format!("op,amount\ndeposit,1\ndeposit,{long}\ndeposit,1\n"),
+        ] {
+            let read = rows(text.as_bytes()).unwrap();
+            assert_eq!(read.iter().map(|row| row.2).collect::<Vec<_>>(), [true, false, true]);
+            assert!(read[1].1.as_str().unwrap().len() <= 1024);
+        }
+    }
+
+    #[test]
+    fn a_quotation_mark_left_open_ends_the_table() {
+        for (before, more) in [(0, 0), (0, 1), (2, 1), (0, 6_000), (7, 100_000)] {
+            let mut text = b"op,amount,memo\n".to_vec();
+            text.extend(b"deposit,1,x\n".repeat(before));
+            text.extend(b"deposit,1,\"open");
+            text.extend(b"\ndeposit,1,x".repeat(more));
+            let error = rows(&text).unwrap_err().to_string();
+            let said = format!("a quotation mark was left open in line {}", before + 2);
+            assert!(error.contains(&said), "{before} {more}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_row_with_too_many_cells_is_kept_as_it_stood() {
         let read = rows(b"op,amount\ndeposit,1,2\n").unwrap();
-        assert_eq!(read, [(2, serde_json::json!(["deposit", "1", "2"]), false)]);
+        assert_eq!(read, [(2, Value::from("deposit,1,2"), false)]);
     }
 
     #[test]
     fn a_file_without_a_header_is_refused() {
         assert!(rows(b"").is_err());
         assert!(rows(b"deposit,acc_1,5\n").is_err());
+        assert!(rows(b"op,\"amount\"s\ndeposit,5\n").is_err());
     }
 }

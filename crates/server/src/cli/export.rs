@@ -1,18 +1,17 @@
 //! `tongjang export`: a ledger, or the passbook of one account, as a file.
 
-use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tongjang_store::StoreError;
 use tongjang_store::journal::{JournalConfig, chronicle};
 
 use super::DataArg;
 use super::history::find;
 use super::progress::Progress;
+use super::whole_file::WholeFile;
 use crate::carry::export::Exported;
 use crate::carry::passbook::{self, PassbookRow};
 use crate::carry::rows::Form;
@@ -32,27 +31,21 @@ It reads what is durable and changes nothing, so it may run beside a server.")]
 pub(super) struct ExportArgs {
     /// A JSON object a line, or a table
     #[arg(long, value_name = "FORMAT", default_value = "ndjson")]
-    format: Format,
+    format: Form,
     /// Only the entries of this account: its id, or its bank and number with a slash or a colon
     #[arg(long, value_name = "ACCOUNT")]
     account: Option<String>,
     /// The file to write; it is there only once it is whole. Standard output if left out
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Replace the file if it is there already
+    #[arg(long, requires = "output")]
+    force: bool,
     /// Put a byte order mark before a table, for Excel
     #[arg(long)]
     bom: bool,
     #[command(flatten)]
     data: DataArg,
-}
-
-/// How an export is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Format {
-    /// A JSON object a line.
-    Ndjson,
-    /// A table after RFC 4180.
-    Csv,
 }
 
 /// Why an export broke off.
@@ -80,37 +73,13 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
             Err(error) => Err(error),
         };
     };
-    let mut partial = path.clone().into_os_string();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let done = into_file(args, &partial).and_then(|()| {
-        std::fs::rename(&partial, path).with_context(|| format!("cannot make {}", path.display()))
-    });
-    if done.is_err() {
-        // It is of no use, and may not even be there.
-        let _ = std::fs::remove_file(&partial);
-    }
-    done.map(|()| ExitCode::SUCCESS)
-}
-
-fn into_file(args: &ExportArgs, path: &Path) -> anyhow::Result<()> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
-    // It is about other people's money.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let cannot = || format!("cannot write {}", path.display());
-    let file = options.open(path).with_context(cannot)?;
-    let out = write(args, BufWriter::with_capacity(64 * 1024, file))?;
-    let file = out.into_inner().map_err(io::IntoInnerError::into_error).with_context(cannot)?;
-    file.sync_all().with_context(cannot)
+    let is_there = !args.force && path.is_file();
+    anyhow::ensure!(!is_there, "{} is there already; --force replaces it", path.display());
+    write(args, WholeFile::create(path)?)?.finish()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn write<W: Write>(args: &ExportArgs, out: W) -> anyhow::Result<W> {
-    let form = match args.format {
-        Format::Ndjson => Form::Ndjson,
-        Format::Csv => Form::Csv,
-    };
     let wrote = |error| anyhow::Error::from(error).context("cannot write the export");
     let broken = |broken| match broken {
         Broken::Store(error) => error.into(),
@@ -123,7 +92,7 @@ fn write<W: Write>(args: &ExportArgs, out: W) -> anyhow::Result<W> {
     let mut progress = Progress::begin(None, "lines", shown);
     match &args.account {
         None => {
-            sheet = Sheet::new::<Exported<'_>>(out, form, args.bom).map_err(wrote)?;
+            sheet = Sheet::new::<Exported<'_>>(out, args.format, args.bom).map_err(wrote)?;
             let config = JournalConfig::new(&args.data.data, [0; 16]);
             let each = |event: &_| {
                 let Some(line) = Exported::of(event) else { return Ok(()) };
@@ -135,9 +104,8 @@ fn write<W: Write>(args: &ExportArgs, out: W) -> anyhow::Result<W> {
         }
         Some(account) => {
             let reader = args.data.reader()?;
-            // `BANK:NUMBER` as well as `BANK/NUMBER`; an id has neither.
-            let account = find(&reader, &account.replacen(':', "/", 1))?;
-            sheet = Sheet::new::<PassbookRow<'_>>(out, form, args.bom).map_err(wrote)?;
+            let account = find(&reader, account)?;
+            sheet = Sheet::new::<PassbookRow<'_>>(out, args.format, args.bom).map_err(wrote)?;
             let each = |row: &PassbookRow<'_>| {
                 count += 1;
                 progress.at(count, count);

@@ -12,11 +12,12 @@ use tongjang_store::{EntryFilter, EntryQuery, Order, Reader, Row};
 use super::list::{names, place};
 use super::table::{Align, Table, amount};
 use super::{DataArg, print};
+use crate::extract::nfc;
 
 /// The options of `tongjang history`.
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
-    /// The account: its id, or its bank and number with a slash, e.g. `004/110-234`
+    /// The account: its id, or its bank and number with a slash or a colon, e.g. `004/110-234`
     account: String,
     /// At most so many entries
     #[arg(long, default_value_t = 50)]
@@ -79,12 +80,14 @@ pub(super) fn history(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     print(&format!("{head}\n{table}"))
 }
 
-/// The account of this id, or of this bank and number with a slash between them.
+/// The account of this id, or of this bank and number with a slash or a colon between them. No
+/// number has either in it, and a bank may.
 pub(super) fn find(reader: &impl Reader, text: &str) -> anyhow::Result<Account> {
-    let id = match text.split_once('/') {
+    let id = match text.rfind(['/', ':']).map(|at| text.split_at(at)) {
         Some((bank, number)) => {
-            let bank = Bank::new(&crate::extract::nfc(bank)).context("this is no bank")?;
-            let number = AccountNumber::new(number).context("this is no account number")?;
+            let (bank, number) = (nfc(bank), nfc(&number[1..]));
+            let bank = Bank::new(bank.trim()).context("this is no bank")?;
+            let number = AccountNumber::new(number.trim()).context("this is no account number")?;
             reader.account_by_number(&bank, &number)?
         }
         None => Some(text.parse().context("give the id of an account, or bank/number")?),
@@ -98,7 +101,7 @@ pub(super) fn find(reader: &impl Reader, text: &str) -> anyhow::Result<Account> 
 fn rows(reader: &impl Reader, account: &Account, limit: usize) -> anyhow::Result<Vec<Row>> {
     let (filter, order) = (EntryFilter::all(account.id()), Order::Desc);
     let (mut rows, mut after) = (Vec::new(), None);
-    loop {
+    while rows.len() < limit {
         let limit = (limit - rows.len()).min(500);
         let query = EntryQuery {
             filter: filter.clone(),
@@ -111,10 +114,11 @@ fn rows(reader: &impl Reader, account: &Account, limit: usize) -> anyhow::Result
         let page = reader.entries(&query)?;
         rows.extend(page.rows);
         after = page.resume;
-        if after.is_none() || limit == 0 {
-            return Ok(rows);
+        if after.is_none() {
+            break;
         }
     }
+    Ok(rows)
 }
 
 fn counterparty(row: &Row, known: &[Account], names: &HashMap<AccountId, String>) -> String {

@@ -1,21 +1,23 @@
 //! `tongjang import`: lines of a file into the ledger, straight and fast, without a server.
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use anyhow::Context;
+use clap::Args;
+use serde_json::Value;
 use tongjang_core::UserId;
 use tongjang_store::journal::{Journal, JournalConfig, Rehearsal};
 use tongjang_store::{Store, StoreError};
 
 use super::progress::Progress;
+use super::whole_file::{WholeFile, partial_of};
 use super::{DataArg, print};
 use crate::app::Random;
 use crate::carry::import::{Import, Job, Tally};
+use crate::carry::rejects::Reject;
 use crate::carry::rows::{Form, Rows};
 use crate::directory::users_in;
 use crate::problem::{Language, Problem};
@@ -38,43 +40,36 @@ it again, give a --job from the first time on: without one a file that was chang
 and all of its lines are booked. To book the same file a second time on purpose, give another --job.
 
 A line under a job that was done with other contents is refused. So is again what was refused \
-before: to try refused lines once more, import those of --rejects under another --job.
+before. To try refused lines once more, import the file that --rejects kept of them; lines with a \
+transaction_id need another --job then, and lines with an idempotency_key another key.
 
-It takes the ledger's lock. While a server has it, send the lines to POST /v1/batches.")]
+It takes the ledger's lock, so stop the server first. A running server takes openings, deposits, \
+withdrawals and transfers on its own accounts at POST /v1/batches. Its keys are those of who sends \
+them and not those of imports: do not import afterwards what was sent there, it would be booked \
+again.")]
 pub(super) struct ImportArgs {
-    /// The file, or - for standard input
+    /// The file, or - for standard input: CSV, NDJSON, or what --rejects kept
     file: PathBuf,
     /// How it is written; by its name or its first bytes if left out
-    #[arg(long, value_name = "FORMAT", default_value = "auto")]
-    format: Format,
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Form>,
     /// Under which name its lines are known again: up to 100 visible ASCII characters
     #[arg(long, value_name = "NAME")]
     job: Option<String>,
     /// Who will own accounts whose line names no owner_id: a username or the id of a user
     #[arg(long, value_name = "USER")]
     owner: Option<String>,
-    /// Only tell what would come of it: nothing is booked and nothing written
+    /// Only tell what would come of it: nothing is booked, and only --rejects is written
     #[arg(long)]
     dry_run: bool,
     /// End at the first line that is refused; what was done before stays
     #[arg(long)]
     stop_at_first: bool,
-    /// Write all refused lines into this file, a JSON object a line
+    /// Write all refused lines into this file, a JSON object a line; import takes it again
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     #[command(flatten)]
     data: DataArg,
-}
-
-/// How a file is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Format {
-    /// As its name or its first bytes tell.
-    Auto,
-    /// A JSON object a line.
-    Ndjson,
-    /// A table with a header.
-    Csv,
 }
 
 /// Imports the file; 1 if a line was refused.
@@ -117,24 +112,24 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
 
 impl ImportArgs {
     fn form(&self) -> Option<Form> {
-        match self.format {
-            Format::Auto => Form::of_name(&self.file),
-            Format::Ndjson => Some(Form::Ndjson),
-            Format::Csv => Some(Form::Csv),
-        }
+        self.format.or_else(|| Form::of_name(&self.file))
     }
 }
 
 /// The user of this name or id.
 fn owner(data: &Path, name: &str) -> anyhow::Result<UserId> {
+    let shown = data.display();
+    let is_there = data.join(crate::directory::FILE).is_file();
+    anyhow::ensure!(
+        is_there,
+        "there are no users in {shown} yet; make one first: tongjang user add {name} --data {shown}"
+    );
     let id = name.parse().ok().filter(|id| *id != UserId::LEDGER);
     let found = users_in(data).and_then(|users| match id {
         Some(id) => Ok(users.knows(id)?.then_some(id)),
         None => users.named(name),
     });
-    found?.with_context(|| {
-        format!("there is no user {name} in {}; see `tongjang user add`", data.display())
-    })
+    found?.with_context(|| format!("there is no user {name} in {shown}; see `tongjang user add`"))
 }
 
 /// Runs the import on the ledger, or rehearses it.
@@ -154,8 +149,9 @@ fn with_store<R: Read>(
     make_data_directory(data)?;
     let (store, _, opening) = Journal::open(config).map_err(|error| match error {
         StoreError::InUse { .. } => anyhow::anyhow!(
-            "a server or another import has the ledger in {}; stop it, or send the lines to the \
-             server: POST /v1/batches with Content-Type: application/x-ndjson",
+            "a server or another import has the ledger in {}; stop it first. (A running server \
+             takes openings, deposits, withdrawals and transfers at POST /v1/batches, but not \
+             these files as they are.)",
             data.display()
         ),
         error => error.into(),
@@ -178,7 +174,7 @@ fn run<R: Read, S: Store>(
     mut import: Import<S>,
     length: Option<u64>,
 ) -> anyhow::Result<ExitCode> {
-    let mut rejects = args.rejects.as_deref().map(Rejects::create).transpose()?;
+    let mut rejects = begin_rejects(args)?;
     let mut progress = Progress::begin(length, "rows", true);
     let mut broken = None;
     loop {
@@ -187,7 +183,7 @@ fn run<R: Read, S: Store>(
             Ok(false) => break,
             // What was done before stays, and is made durable and counted.
             Err(error) => {
-                broken = Some(error);
+                broken = Some(error.context(args.file.display().to_string()));
                 break;
             }
         }
@@ -196,8 +192,11 @@ fn run<R: Read, S: Store>(
             if import.tally().refused <= TOLD {
                 progress.line(&format!("line {}: {}", rows.line(), told(&problem)));
             }
-            if let Some(rejects) = &mut rejects {
-                rejects.put(&rows, &problem)?;
+            if let Some(file) = &mut rejects
+                && let Err(error) = keep(file, &rows, &import, args, &problem)
+            {
+                broken = Some(error.context("cannot keep a refused line (--rejects)"));
+                break;
             }
             if args.stop_at_first {
                 break;
@@ -208,11 +207,11 @@ fn run<R: Read, S: Store>(
     let owners: Vec<UserId> = import.owners().iter().copied().collect();
     let tally = import.finish().context("the import broke off; run it again")?;
     let millis = progress.end();
-    rejects.map(Rejects::finish).transpose()?;
+    let kept = rejects.map(WholeFile::finish).transpose();
     warn(args, tally, &owners);
     print(&summary(tally, millis, args.dry_run))?;
-    match broken {
-        Some(error) => Err(error.context(args.file.display().to_string())),
+    match broken.or(kept.err()) {
+        Some(error) => Err(error),
         None if tally.refused > 0 => Ok(ExitCode::FAILURE),
         None => Ok(ExitCode::SUCCESS),
     }
@@ -271,33 +270,46 @@ fn told(problem: &Problem) -> String {
     }
 }
 
-/// The file of refused lines.
-struct Rejects<'a> {
-    path: &'a Path,
-    file: BufWriter<File>,
+/// Begins the file of refused lines, which must not be the one that is read.
+fn begin_rejects(args: &ImportArgs) -> anyhow::Result<Option<WholeFile>> {
+    let Some(path) = &args.rejects else { return Ok(None) };
+    let is_input = [path, &partial_of(path)].into_iter().any(|path| is_same(path, &args.file));
+    anyhow::ensure!(!is_input, "--rejects would replace {}, which is read", args.file.display());
+    WholeFile::create(path).map(Some)
 }
 
-impl<'a> Rejects<'a> {
-    fn create(path: &'a Path) -> anyhow::Result<Self> {
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        match options.open(path) {
-            Ok(file) => Ok(Self { path, file: BufWriter::new(file) }),
-            Err(error) => bail!("cannot write {}: {error}", path.display()),
-        }
-    }
+fn is_same(path: &Path, input: &Path) -> bool {
+    let input = if input.as_os_str() == "-" { Path::new("/dev/stdin") } else { input };
+    let (Ok(one), Ok(other)) = (path.metadata(), input.metadata()) else { return false };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
 
-    fn put<R: Read>(&mut self, rows: &Rows<R>, problem: &Problem) -> anyhow::Result<()> {
-        let line = json!({"line": rows.line(), "problem": object(problem), "row": rows.raw()});
-        let written = writeln!(self.file, "{line}");
-        written.with_context(|| format!("cannot write {}", self.path.display()))
+        one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino())
     }
+    #[cfg(not(unix))]
+    {
+        let same = || Some(path.canonicalize().ok()? == input.canonicalize().ok()?);
+        one.is_file() && other.is_file() && same().unwrap_or(false)
+    }
+}
 
-    fn finish(mut self) -> anyhow::Result<()> {
-        self.file.flush().with_context(|| format!("cannot write {}", self.path.display()))
-    }
+/// Keeps the row that was refused.
+fn keep<R: Read, S: Store>(
+    file: &mut WholeFile,
+    rows: &Rows<R>,
+    import: &Import<S>,
+    args: &ImportArgs,
+    problem: &Problem,
+) -> anyhow::Result<()> {
+    // What is opened in a rehearsal is there in no other run.
+    let known = match rows.fields() {
+        Ok(fields) if !args.dry_run => import.known(&fields),
+        _ => Vec::new(),
+    };
+    let reject = Reject::new(rows.line(), problem, rows.kept(), known);
+    serde_json::to_writer(&mut *file, &reject)?;
+    Ok(file.write_all(b"\n")?)
 }
 
 #[cfg(test)]

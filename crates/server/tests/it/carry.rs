@@ -232,6 +232,24 @@ fn a_later_export_adds_only_what_is_new() {
 }
 
 #[test]
+fn an_export_books_nothing_on_the_ledger_that_it_comes_from() {
+    let desk = Desk::new();
+    desk.imported("ledger", &[&desk.file("rows.ndjson", rows(4, 800).concat())]);
+    let (export, standings) = (desk.export("ledger", &[]), desk.standings("ledger"));
+    let lines: Vec<&str> = export.lines().collect();
+    for from in [0, lines.len() / 2] {
+        let part = lines[from..].join("\n");
+        let file = desk.file("part.ndjson", part);
+        for more in [&[][..], &["--job", "again"], &["--dry-run"]] {
+            let figures = desk.imported("ledger", &[&[&*file], more].concat());
+            assert_eq!(figures, [0, 0, (lines.len() - from) as u64], "{from} {more:?}");
+        }
+    }
+    assert_eq!(desk.standings("ledger"), standings);
+    assert_eq!(desk.export("ledger", &[]), export);
+}
+
+#[test]
 fn an_import_that_is_killed_and_run_again_leads_to_the_same_ledger() {
     let desk = Desk::new();
     let rows = rows(5, 30_000);
@@ -291,6 +309,50 @@ fn listing(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     files
+}
+
+#[test]
+fn the_samples_of_the_documentation_are_booked() {
+    let desk = Desk::new();
+    let data = desk.path("l");
+    printed(&["user", "add", "jiwon", "--data", data.to_str().unwrap()], "");
+    let opening = "op,bank,number,currency\nopen,004,110-234,KRW\n";
+    desk.imported("l", &[&desk.file("opening.csv", opening), "--owner", "jiwon"]);
+    let document = include_str!("../../../../docs/import-export.md");
+    let sample = |begin: &str| {
+        let (_, rest) = document.split_once(begin).unwrap();
+        rest.split_once("```").unwrap().0
+    };
+    let table = desk.file("sample.csv", sample("```csv\n"));
+    assert_eq!(desk.imported("l", &[&table, "--owner", "jiwon"]), [6, 0, 0]);
+    assert_eq!(desk.standings("l")["088/110-008-3842663"][0], 1_000_000);
+    let lines = sample("```json\n").replace("3842655", "3842671");
+    let lines = desk.file("sample.ndjson", lines);
+    assert_eq!(desk.imported("l", &[&lines, "--owner", "jiwon"]), [3, 0, 0]);
+    assert_eq!(desk.standings("l")["004/110-234"][0], 10_000);
+}
+
+#[test]
+fn a_passbook_on_the_terminal_has_as_many_rows_as_were_asked_for() {
+    let desk = Desk::new();
+    let data = desk.path("l");
+    let mut rows = json!({"op": "open", "currency": "KRW", "bank": "a:b/c", "number": "1-1",
+        "owner_id": tongjang_core::UserId::from_bits(3 << 64).to_string()})
+    .to_string();
+    for _ in 0..3 {
+        rows += "\n";
+        rows += r#"{"op": "deposit", "account": {"bank": "a:b/c", "number": "11"}, "amount": 5}"#;
+    }
+    assert_eq!(desk.imported("l", &[&desk.file("rows.ndjson", rows)]), [4, 0, 0]);
+    // Whichever sign is the last one stands before the number.
+    for account in ["a:b/c/1-1", "a:b/c:1-1", " a:b/c / 11 "] {
+        for (limit, shown) in [("0", 0), ("1", 1), ("2", 2), ("3", 3), ("50", 3)] {
+            let data = data.to_str().unwrap();
+            let said = printed(&["history", account, "--limit", limit, "--data", data], "");
+            assert_eq!(said.matches("deposit").count(), shown, "{account} {limit}: {said}");
+        }
+        assert_eq!(desk.export("l", &["--account", account]).lines().count(), 3);
+    }
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn a_bad_row_is_told_with_its_line_and_the_rest_goes_on() {
     assert_eq!(kept.len(), 10);
     assert_eq!(kept[4]["line"], 6);
     assert_eq!(kept[4]["problem"]["available"], 1000);
-    assert_eq!(kept[4]["row"]["amount"], "1001");
+    assert_eq!(kept[4]["cells"]["amount"], "1001");
     let standing = &desk.standings("l")["088/1"];
     assert_eq!((&standing[0], &standing[1]), (&600.into(), &2.into()));
     let memo = desk.export("l", &["--account", "088/2"]);
@@ -102,7 +102,17 @@ fn of_a_file_that_cannot_be_read_nothing_is_booked() {
         ("twice.csv", format!("{header},amount\n{deposit},5\n").into(), "amount stands in"),
         ("missing.csv", "bank,number,amount\n088,1,5\n".into(), "the column op is missing"),
         ("empty.csv", Vec::new(), "there is no header"),
-        ("quote.csv", open_quote.into(), "a quotation mark was left open"),
+        ("quote.csv", open_quote.into(), "a quotation mark was left open in line 2"),
+        (
+            "end.csv",
+            format!("{header},memo\n{deposit},fine\n{deposit},\"open").into(),
+            "a quotation mark was left open in line 3",
+        ),
+        (
+            "swallowed.csv",
+            format!("{header},memo\n{deposit},fine\n{deposit},\"open\n{deposit},x\n").into(),
+            "a quotation mark was left open in line 3",
+        ),
         ("late.ndjson", [row, b"\n\xb0\xa1"].concat(), "is not UTF-8"),
     ] {
         let (code, printed, complained) = desk.import("l", &[&desk.file(name, bytes)]);
@@ -113,6 +123,19 @@ fn of_a_file_that_cannot_be_read_nothing_is_booked() {
     assert!(desk.import("l", &["/nowhere/at/all.csv"]).2.contains("cannot open"));
     assert!(desk.import("l", &["/dev/null"]).2.contains("is no regular file"));
     assert_eq!(desk.export("l", &[]), before);
+}
+
+#[test]
+fn of_standard_input_what_stands_before_an_open_quotation_mark_is_booked_and_told() {
+    let desk = ledger();
+    let data = desk.path("l");
+    let rows = "op,bank,number,amount,memo\ndeposit,088,1,5,fine\ndeposit,088,1,7,\"open\n";
+    let output = run(&["import", "-", "--job", "j", "--data", data.to_str().unwrap()], rows);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(figures(&String::from_utf8(output.stdout).unwrap()), [1, 0, 0]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("a quotation mark was left open in line 3"), "{said}");
+    assert_eq!(desk.standings("l")["088/1"][0], 1_005);
 }
 
 #[test]
@@ -191,6 +214,72 @@ fn accounts_may_be_named_by_ids_of_this_ledger() {
 }
 
 #[test]
+fn a_line_never_books_on_an_account_instead_of_the_one_that_was_to_be_opened() {
+    let desk = ledger();
+    let before = desk.export("l", &[]);
+    let first: Value = serde_json::from_str(before.lines().next().unwrap()).unwrap();
+    let id = first["account"].as_str().unwrap();
+    // No owner, an unknown field, a number that is taken: whyever the opening is refused.
+    for opening in [
+        format!(r#"{{"op":"open","account":"{id}","currency":"KRW"}}"#),
+        format!(r#"{{"op":"open","account":"{id}","currency":"KRW","amount":1}}"#),
+        before.lines().next().unwrap().to_owned(),
+    ] {
+        let deposit = format!(r#"{{"op":"deposit","account":"{id}","amount":5}}"#);
+        let file = desk.file("own.ndjson", format!("{opening}\n{deposit}\n"));
+        let (_, printed, said) = desk.import("l", &[&file]);
+        assert!(printed.contains("0 done") && printed.contains("2 refused"), "{printed}{said}");
+        assert!(said.contains("line 2: not-found: account names an account whose"), "{said}");
+    }
+    assert_eq!(desk.export("l", &[]), before);
+}
+
+#[test]
+fn a_file_may_call_its_accounts_by_names_of_its_own() {
+    let desk = ledger();
+    let table = "op,account,from_account,to_account,currency,amount\n\
+        open,A00,,,KRW,\n\
+        open,김지원,,,KRW,\n\
+        deposit,A00,,,,500\n\
+        transfer,,A00,김지원,,200\n\
+        open,A00,,,KRW,\n\
+        deposit,A01,,,,1\n\
+        deposit,acc_1,,,,1\n";
+    let file = desk.file("named.csv", table);
+    let (_, printed, said) = desk.import("l", &[&file, "--owner", OWNER]);
+    assert!(printed.starts_with("7 rows: 4 done, 0 already there, 3 refused"), "{printed}{said}");
+    for text in [
+        "line 6: invalid-request: account is what a line above calls another account",
+        "line 7: not-found: account is no account's id, and no line above opens",
+        "line 8: invalid-request: account must be the id of an account (acc_",
+    ] {
+        assert!(said.contains(text), "{text}\nin\n{said}");
+    }
+    let (_, again, _) = desk.import("l", &[&file, "--owner", OWNER]);
+    assert!(again.starts_with("7 rows: 0 done, 4 already there, 3 refused"), "{again}");
+    // A name means something in its own file only: this is another account.
+    let file =
+        desk.file("other.csv", "op,account,currency,amount\nopen,A00,KRW,\ndeposit,A00,,7\n");
+    assert_eq!(desk.imported("l", &[&file, "--owner", OWNER]), [2, 0, 0]);
+    let mut balances: Vec<_> = desk.standings("l").values().map(|at| at[0].clone()).collect();
+    balances.sort_by_key(|balance| balance.as_i64());
+    assert_eq!(balances, [-1507, 0, 7, 200, 300, 1000]);
+}
+
+#[test]
+fn a_lines_own_key_is_never_that_of_another_row() {
+    let desk = ledger();
+    let row = |more: &str| {
+        format!(r#"{{"op":"deposit","account":{{"bank":"088","number":"2"}},"amount":5{more}}}"#)
+    };
+    let own = row(r#","idempotency_key":"import/j/2""#);
+    let file = desk.file("keys.ndjson", format!("{own}\n{}\n", row("")));
+    let (_, printed, said) = desk.import("l", &[&file, "--job", "j"]);
+    assert!(printed.starts_with("2 rows: 1 done, 0 already there, 1 refused"), "{printed}");
+    assert!(said.contains("idempotency_key must not begin with import/"), "{said}");
+}
+
+#[test]
 fn who_owns_what_is_opened_must_be_said() {
     let desk = ledger();
     let file = desk.file("open.csv", "op,currency,number\nopen,KRW,3\nopen,KRW,\n");
@@ -198,7 +287,7 @@ fn who_owns_what_is_opened_must_be_said() {
     assert!(printed.contains("2 refused"), "{printed}");
     assert!(said.contains("owner_id is missing, and no --owner was given"), "{said}");
     assert!(desk.import("l", &[&file, "--owner", "nobody"]).2.contains("there is no user nobody"));
-    assert!(desk.import("new", &[&file, "--owner", "minji"]).2.contains("directory of users"));
+    assert!(desk.import("new", &[&file, "--owner", "minji"]).2.contains("tongjang user add minji"));
     assert_eq!(desk.imported("l", &[&file, "--owner", OWNER]), [2, 0, 0]);
     assert!(desk.standings("l").contains_key("tongjang/3"), "the house's bank");
     assert_eq!(desk.imported("l", &[&file, "--owner", OWNER]), [0, 2, 0], "a made number too");
@@ -213,7 +302,7 @@ fn while_a_server_has_the_ledger_an_import_says_where_to_go_and_an_export_works(
     let (code, _, said) = desk.import("l", &[&file]);
     assert_eq!(code, 1);
     assert!(said.contains("a server or another import has the ledger"), "{said}");
-    assert!(said.contains("/v1/batches"), "{said}");
+    assert!(said.contains("stop it first") && said.contains("/v1/batches"), "{said}");
     assert_eq!(desk.imported("l", &[&file, "--dry-run"]), [1, 0, 0]);
     assert_eq!(desk.export("l", &[]), before);
     process.end("-TERM");

@@ -90,6 +90,19 @@ pub(crate) async fn post(base: &str, token: Option<&str>, path: &str, body: Valu
     response.json().await.unwrap()
 }
 
+#[test]
+fn an_address_that_is_taken_leaves_no_folder_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let output = run(&["--listen", &address, "--data", data.to_str().unwrap()], "");
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
+    assert!(!data.exists());
+}
+
 #[tokio::test]
 async fn a_ledger_is_served_stopped_verified_and_shown() {
     let folder = tempfile::tempdir().unwrap();

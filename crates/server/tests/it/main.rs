@@ -10,6 +10,7 @@ mod batches;
 mod bench;
 mod carry;
 mod carry_refused;
+mod carry_retry;
 mod cli;
 mod edge;
 mod errors;

@@ -8,8 +8,10 @@ use tongjang_core::{
 };
 
 use crate::api::opening::OpenAccount;
-use crate::api::transfers::{Target, unknown};
-use crate::extract::{AmountField, MetadataField, account_number, bank, memo, parse};
+use crate::api::transfers::unknown;
+/// Where a transfer goes.
+pub(super) use crate::extract::AccountName as To;
+use crate::extract::{AmountField, MetadataField, Target, memo, parse};
 use crate::problem::{Code, Problem, Text};
 
 /// What a line asks for, and under which key.
@@ -60,15 +62,6 @@ pub(super) struct Transfer {
     pub(super) memo: Memo,
     pub(super) to_memo: Option<Memo>,
     pub(super) metadata: Metadata,
-}
-
-/// Where a transfer goes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum To {
-    Id(AccountId),
-    Place(Bank, AccountNumber),
-    /// To a text that is no account's id.
-    Nowhere,
 }
 
 #[derive(Deserialize)]
@@ -182,13 +175,7 @@ impl TransferLine {
         let metadata = self.metadata.metadata("/metadata")?;
         let key = key(self.idempotency_key)?;
         let from = self.from_account.parse().map_err(|_| unknown("/from_account"))?;
-        let to = match self.to_account {
-            Target::Id(id) => id.parse().map_or(To::Nowhere, To::Id),
-            Target::Number(place) => {
-                let bank = bank(&place.bank, "/to_account/bank")?;
-                To::Place(bank, account_number(&place.number, "/to_account/number")?)
-            }
-        };
+        let to = self.to_account.read("/to_account")?;
         let what = What::Transfer(Transfer { from, to, amount, memo, to_memo, metadata });
         Ok(Order { what, key })
     }

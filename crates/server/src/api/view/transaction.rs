@@ -1,11 +1,10 @@
 //! A transaction, as much of it as the one who asks may see.
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use tongjang_core::{AccountId, Direction, Entry, Metadata, Transaction, TransactionId};
 use utoipa::ToSchema;
 
-use super::{EntryView, Kind, Parties, Text, some};
+use super::{EntryView, Kind, Pairs, Parties, Text, some};
 use crate::when::Utc;
 
 /// Which entries of a transaction are shown.
@@ -60,19 +59,6 @@ pub struct TransactionView<'a> {
     /// The transaction that took this one back, or null.
     #[schema(required, value_type = Option<String>)]
     reversed_by: Option<Text<TransactionId>>,
-}
-
-struct Pairs<'a>(&'a Metadata);
-
-impl Serialize for Pairs<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let pairs = self.0.pairs();
-        let mut map = serializer.serialize_map(Some(pairs.len()))?;
-        for (key, value) in pairs {
-            map.serialize_entry(key, value)?;
-        }
-        map.end()
-    }
 }
 
 impl<'a> TransactionView<'a> {
