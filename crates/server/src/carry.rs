@@ -15,5 +15,6 @@ pub(crate) mod line;
 pub(crate) mod passbook;
 pub(crate) mod rejects;
 pub(crate) mod rows;
+pub(crate) mod same;
 pub(crate) mod sheet;
 mod table;

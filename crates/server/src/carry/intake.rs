@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
+use super::same::hexadecimal;
+
 /// The most bytes of a row. What the fields may hold is far less.
 pub(crate) const LONGEST_ROW: usize = 64 * 1024;
 
@@ -86,8 +88,7 @@ impl<R> Intake<R> {
 
     /// SHA-256 of all that was read, in hexadecimal.
     pub(crate) fn sha256(self) -> Option<String> {
-        let hash = self.sha?.finalize();
-        Some(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+        self.sha.map(hexadecimal)
     }
 
     fn check(&mut self, bytes: &[u8]) -> Result<(), BadBytes> {

@@ -19,6 +19,7 @@ use crate::app::Random;
 use crate::carry::import::{Import, Job, Tally};
 use crate::carry::rejects::Reject;
 use crate::carry::rows::{Form, Rows};
+use crate::carry::same::Same;
 use crate::directory::users_in;
 use crate::problem::{Language, Problem};
 use crate::serve::make_data_directory;
@@ -102,12 +103,12 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let read = || -> anyhow::Result<_> {
         let mut rows = Rows::new(open()?, args.form(), true)?;
         while rows.advance()? {}
-        Ok(rows.sha256().expect("it was asked for"))
+        Ok((rows.bytes(), rows.sha256().expect("it was asked for")))
     };
-    let hash = read().with_context(|| shown.to_string())?;
+    let (bytes, hash) = read().with_context(|| shown.to_string())?;
     let job = named.unwrap_or(Job::File(format!("sha256:{hash}")));
-    let rows = Rows::new(open()?, args.form(), false)?;
-    with_store(args, rows, job, owner, Some(metadata.len()))
+    let rows = Rows::new(Same::as_before(open()?, bytes, hash), args.form(), false)?;
+    with_store(args, rows, job, owner, Some(bytes))
 }
 
 impl ImportArgs {
