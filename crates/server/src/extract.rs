@@ -13,7 +13,7 @@ mod text;
 pub(crate) use accept::{accepts_json, accepts_ndjson};
 pub use amount::AmountField;
 pub use body::{BODY_LIMIT, Body};
-pub(crate) use body::{media_type, parse, read};
+pub(crate) use body::{announced_within, broken_off, media_type, parse};
 pub(crate) use idempotency_key::IDEMPOTENCY_KEY;
 pub use idempotency_key::IdempotencyKeyHeader;
 pub use if_match::IfMatch;
