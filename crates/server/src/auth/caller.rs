@@ -38,8 +38,8 @@ impl Role {
 pub struct Scopes {
     /// Calls that change something, money calls too. It includes reading.
     pub write: bool,
-    /// Booking on the accounts of others, in batches and, where the server leaves that to operators,
-    /// by deposits and withdrawals, as long as the user is one. It includes writing.
+    /// Booking on the accounts of others, in batches and, where the server leaves that to
+    /// operators, by deposits and withdrawals, as long as the user is one. It includes writing.
     pub operate: bool,
 }
 

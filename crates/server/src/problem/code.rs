@@ -128,8 +128,8 @@ codes! {
         / "`If-Match`의 버전이 계좌의 현재 버전과 다릅니다. 다시 조회하세요.";
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE,
         "The body is too large" / "본문이 너무 큽니다",
-        "A body may have up to 1 MiB (1,048,576 bytes); a batch in one document up to 32 MiB, and a \
-         line of a batch sent line by line up to 64 KiB."
+        "A body may have up to 1 MiB (1,048,576 bytes); a batch in one document up to 32 MiB, and \
+         a line of a batch sent line by line up to 64 KiB."
         / "본문은 최대 1 MiB(1,048,576바이트)입니다. 한 문서로 보내는 묶음은 최대 32 MiB, 한 줄씩 \
            보내는 묶음의 한 줄은 최대 64 KiB입니다.";
     UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE,
