@@ -26,6 +26,9 @@ pub mod users;
 pub mod view;
 pub mod withdrawals;
 
+pub use self::batches::BatchLimits;
+pub(crate) use self::batches::Bounds;
+
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

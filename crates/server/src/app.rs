@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tongjang_core::{Caller, Command, Fingerprint, IdempotencyKey, Request, Timestamp};
 
+use crate::api::Bounds;
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::directory::Directory;
@@ -27,6 +28,8 @@ pub struct App {
     pub auth: Auth,
     /// The accounts and their history.
     pub ledger: Ledger,
+    /// How many batches there may be at once.
+    pub(crate) batches: Bounds,
     /// The time of day.
     pub clock: Clock,
     /// Chance.

@@ -10,6 +10,7 @@ use tongjang_core::Timestamp;
 
 pub(crate) use cache::Cache;
 pub use caller::{Caller, MaybeCaller, Role, Scopes, Via};
+pub(crate) use caller::{given, still};
 pub use password::{Password, PasswordHash, Passwords};
 pub use secret::{KeyId, Secret, SecretHash};
 pub use throttle::{ClientAddress, Throttle};

@@ -16,7 +16,7 @@ pub(crate) use account::AccountName;
 pub use account::{BankAndNumber, Target};
 pub use amount::AmountField;
 pub use body::{BODY_LIMIT, Body};
-pub(crate) use body::{media_type, parse, read};
+pub(crate) use body::{announced_within, broken_off, media_type, parse};
 pub(crate) use idempotency_key::IDEMPOTENCY_KEY;
 pub use idempotency_key::IdempotencyKeyHeader;
 pub use if_match::IfMatch;

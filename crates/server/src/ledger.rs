@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tongjang_core::Request;
+use tongjang_core::{Command, Request, UserId};
 use tongjang_store::journal::JournalReader;
 use tongjang_store::{Answer, Brief, BundleReply, Reader as _, StoreError, Teller, Together};
 
@@ -112,6 +112,33 @@ impl Ledger {
         Ok(answers)
     }
 
+    /// What the keys of `openings` stand for already, asked without anything being opened: an
+    /// account, or a refusal where a key is new or stands for another command.
+    ///
+    /// # Errors
+    /// As [`perform`](Self::perform).
+    pub async fn opened_before(
+        &self,
+        mut openings: Vec<Request>,
+        place: Place,
+    ) -> Result<Vec<Answer>, Problem> {
+        for request in &mut openings {
+            // A key is looked up, with its fingerprint, before any rule is asked. The rules open
+            // nothing in the ledger's own name, and such a refusal is kept under no key.
+            if let Command::Open { owner, .. } = &mut request.command {
+                *owner = UserId::LEDGER;
+            }
+        }
+        let (answered, answers) = oneshot::channel();
+        let reply = BundleReply::Whole(Box::new(move |outcomes| {
+            drop(place);
+            let _ = answered.send(outcomes);
+        }));
+        self.teller.submit_bundle(openings, reply)?;
+        let answers = answers.await.map_err(|_| Problem::new(Code::StoreUnavailable))?;
+        Ok(answers.into_iter().collect::<Result<_, StoreError>>()?)
+    }
+
     /// Has all of `requests` booked, or none of them.
     ///
     /// # Errors
@@ -124,8 +151,15 @@ impl Ledger {
         let (answered, answer) = oneshot::channel();
         let telemetry = self.telemetry.clone();
         let reply = move |outcome: Result<Together, StoreError>| {
-            if let Ok(Together::All(answers)) = &outcome {
-                answers.iter().for_each(|answer| telemetry.answered(answer));
+            match &outcome {
+                Ok(Together::All(answers)) => {
+                    answers.iter().for_each(|answer| telemetry.answered(answer));
+                }
+                Ok(Together::None { rejection, replayed, .. }) => {
+                    let outcome = Err(rejection.clone());
+                    telemetry.answered(&Answer { outcome, replayed: *replayed });
+                }
+                Ok(Together::TooLarge) | Err(_) => {}
             }
             drop(place);
             let _ = answered.send(outcome);

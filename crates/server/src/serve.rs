@@ -21,6 +21,7 @@ use tongjang_store::journal::log::LogConfig;
 use tongjang_store::journal::{Journal, JournalConfig, Opening};
 use tongjang_store::{Messenger, StoreError, Teller, TellerLimits, TellerThread};
 
+use crate::api::{BatchLimits, Bounds};
 use crate::app::{App, AppState, Clock, Random};
 use crate::auth::Auth;
 use crate::config::Config;
@@ -44,6 +45,8 @@ pub struct Limits {
     pub segment_bytes: u64,
     /// How much the teller takes on.
     pub teller: TellerLimits,
+    /// How many batches there may be at once.
+    pub batches: BatchLimits,
 }
 
 impl Default for Limits {
@@ -58,6 +61,7 @@ impl Default for Limits {
             stop: seconds(30),
             segment_bytes: LogConfig::default().segment_bytes,
             teller: TellerLimits::default(),
+            batches: BatchLimits::default(),
         }
     }
 }
@@ -84,6 +88,13 @@ impl Default for Surroundings {
 
 /// So many connections wait to be taken.
 const BACKLOG: u32 = 1024;
+/// How long a peer may be silent until he is asked whether he is there.
+const PEER_SILENT: Duration = Duration::from_secs(60);
+/// How long after that he is asked again.
+const PEER_ASKED_EVERY: Duration = Duration::from_secs(10);
+/// How often he is asked in vain until he is taken for gone.
+const PEER_ASKED_TIMES: u32 = 6;
+
 /// The most bytes of a request's header.
 const HEADER_BYTES: usize = 64 * 1024;
 /// The most header fields of a request.
@@ -156,6 +167,7 @@ impl Server {
         let (stopping, stop) = watch::channel(false);
         let app = Arc::new(App {
             auth: Auth::new(&random),
+            batches: Bounds::new(limits.batches),
             ledger: Ledger::new(teller, reader, telemetry.clone()),
             telemetry,
             config,
@@ -287,6 +299,17 @@ async fn listen_until(
     }
 }
 
+/// Has the kernel ask a peer who is silent whether he is still there: a stream of commands may
+/// pause for as long as it likes, and one whose machine lost power would be kept for ever.
+fn keep_asking(stream: &TcpStream) -> rustix::io::Result<()> {
+    use rustix::net::sockopt;
+
+    sockopt::set_tcp_keepidle(stream, PEER_SILENT)?;
+    sockopt::set_tcp_keepintvl(stream, PEER_ASKED_EVERY)?;
+    sockopt::set_tcp_keepcnt(stream, PEER_ASKED_TIMES)?;
+    sockopt::set_socket_keepalive(stream, true)
+}
+
 async fn connection(
     stream: TcpStream,
     peer: IpAddr,
@@ -297,6 +320,8 @@ async fn connection(
 ) {
     // An answer is one small packet: waiting to fill it only makes the caller wait.
     let _ = stream.set_nodelay(true);
+    // Without it the connection is kept all the same, only longer than it should be.
+    let _ = keep_asking(&stream);
     let asked = Arc::new(AtomicBool::new(false));
     let mark = asked.clone();
     let service = service_fn(move |request: Request<Incoming>| {

@@ -287,7 +287,10 @@ const LINES: usize = 40_000;
 /// killed when so many were read.
 async fn stream(process: Process, token: &str, lines: &str, kill_after: usize) -> Vec<Value> {
     let address = process.base.strip_prefix("http://").unwrap();
-    let connection = tokio::net::TcpStream::connect(address).await.unwrap();
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    // So that most outcomes stay with the server until they are read, however fast it is.
+    socket.set_recv_buffer_size(4096).unwrap();
+    let connection = socket.connect(address.parse().unwrap()).await.unwrap();
     let (read, mut write) = connection.into_split();
     let head = format!(
         "POST /v1/batches HTTP/1.1\r\nhost: kill\r\nauthorization: Bearer {token}\r\n\

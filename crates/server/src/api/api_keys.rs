@@ -29,8 +29,9 @@ pub enum Scope {
     Read,
     /// All calls for the caller, those that move money too; it includes `read`.
     Write,
-    /// Batches on any account, for as long as the caller is an operator; it includes `write`. Only
-    /// an operator may make such a key.
+    /// Booking on the accounts of others, for as long as the caller is an operator: in batches,
+    /// and where only operators deposit and withdraw, by those calls. It includes `write`. Only an
+    /// operator may make such a key.
     Operate,
 }
 

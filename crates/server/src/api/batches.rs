@@ -4,6 +4,7 @@
 //! `lines` cuts a body into lines, `fast` and `command` read them, `chunk` makes requests of them,
 //! the teller decides a chunk as one bundle, and `outcome` writes what came of it.
 
+mod bounds;
 mod chunk;
 mod command;
 mod fast;
@@ -21,18 +22,22 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 use hyper::body::Frame;
 use tokio::sync::mpsc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use self::bounds::BatchLimits;
+pub(crate) use self::bounds::Bounds;
+use self::bounds::DocumentTurn;
 use self::chunk::Clerk;
 use self::outcome::Manner;
 use self::shapes::{BatchBody, BatchCommand, BatchOutcome, BatchOutcomes, BatchParams, Extent};
-use self::stream::Stream;
+use self::stream::{Part, Stream};
 use crate::app::AppState;
-use crate::auth::Caller;
-use crate::extract::{Query, media_type, read};
+use crate::auth::{Caller, given};
+use crate::extract::{Query, accepts_json, announced_within, broken_off, media_type};
 use crate::problem::{Code, Language, Problem, Text};
 
 /// The most commands of a document.
@@ -43,6 +48,9 @@ const DOCUMENT_LIMIT: usize = 32 << 20;
 
 const NDJSON: &str = "application/x-ndjson";
 
+/// What `Expect` says where the caller sends his body only when he is told to (RFC 9110, 10.1.1).
+const CONTINUE: &[u8] = b"100-continue";
+
 /// The calls of this file.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(batch))
@@ -51,18 +59,25 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 /// Book many commands at once
 ///
 /// As `application/json`, 1 to 10,000 commands in at most 32 MiB are answered together; with
-/// `atomic`, all are booked or none: if one is refused, its outcome says why, and the others are
-/// refused with `conflict`. As `application/x-ndjson`, any number of commands, each on a line of
-/// at most 64 KiB, is answered line by line while they come: read while you write, since a stream
-/// whose outcomes are not read is not read any further. A line that is refused leaves the others
-/// as they are; empty lines count and have no outcome.
+/// `atomic`, all are booked or none: if one is refused, its outcome says why, and each other one
+/// has the status 409 and the problem `conflict`, whose `detail` names the command to mend. As
+/// `application/x-ndjson`, any number of commands, each on a line of at most 64 KiB, is answered
+/// line by line while they come: read while you write, since a stream whose outcomes are not read
+/// is not read any further. A line that is refused leaves the others as they are; empty lines
+/// count and have no outcome.
+///
+/// The call is answered with 200 even if every command was refused: look at the `status` of each
+/// outcome. Where it is 503, the command can be sent again after a second. A stream ends before
+/// its body does when the server stops, or when the caller's token or key no longer holds: the
+/// outcome of the first line that was not read says so. An answer that breaks off does not tell
+/// all that was booked.
 ///
 /// Commands are booked in their order, each sees what those before it did, and an outcome is
 /// given when it is durable. Give each command an `idempotency_key`, so that all that was not
 /// answered can be sent again: what is there already is answered with `replayed`. A caller uses
 /// his own accounts; an operator who logged in, or his key with the scope `operate`, any account.
 /// An account that an earlier line opened can be paid to by its bank and number, except within an
-/// atomic batch.
+/// atomic batch. A user has at most 16 streams and 32 MiB of documents at once.
 #[utoipa::path(
     post,
     path = "/v1/batches",
@@ -82,7 +97,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
     ),
     extensions(("x-problems" = json!([
         "invalid-idempotency-key", "account-number-taken", "limit-exceeded", "overloaded",
-        "shutting-down"
+        "rate-limited", "shutting-down"
     ]))),
 )]
 async fn batch(
@@ -94,10 +109,16 @@ async fn batch(
 ) -> Result<Response, Problem> {
     no_key(request.headers())?;
     let full = params.answer == Some(Extent::Full);
-    let clerk = Clerk::new(app, caller);
+    // The caller was known by it.
+    let shown = given(request.headers()).ok_or_else(Problem::bad_token)?;
+    let clerk = Clerk::new(app.clone(), caller, shown);
     let name = media_type(request.headers()).unwrap_or_default();
     if name.eq_ignore_ascii_case("application/json") {
-        let body = read(request, DOCUMENT_LIMIT).await.map_err(of_documents)?;
+        if !accepts_json(request.headers()) {
+            return Err(Problem::new(Code::NotAcceptable));
+        }
+        let mut turn = app.batches.document(caller.user);
+        let body = document(request, &mut turn).await?;
         let manner = Manner { language, full, end: b',' };
         let outcomes = whole::book(clerk, body, manner).await?;
         return Ok(answered("application/json", enclosed(&outcomes).into()));
@@ -110,10 +131,16 @@ async fn batch(
     }
     let manner = Manner { language, full, end: b'\n' };
     let (out, outcomes) = mpsc::channel(1);
-    let stream = Stream::new(clerk, request.into_body(), manner, out);
+    let turn = app.batches.stream(caller.user)?;
+    let waits = request.headers().get(header::EXPECT);
+    let waits = waits.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(CONTINUE));
+    let mut stream = Stream::new(clerk, request.into_body(), manner, out, turn);
+    if waits {
+        stream.ask_for_body().await;
+    }
     // On its own, so that it reads and writes while the connection does.
     tokio::spawn(stream.run());
-    Ok(answered(NDJSON, Body::new(Outcomes(outcomes))))
+    Ok(answered(NDJSON, Body::new(Outcomes { parts: outcomes, over: false })))
 }
 
 /// A key for the whole call would be ignored, and whoever sends one relies on it.
@@ -128,16 +155,30 @@ fn no_key(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Code::InvalidIdempotencyKey).error("/idempotency-key", detail))
 }
 
-fn of_documents(problem: Problem) -> Problem {
-    match problem.code() {
-        Code::BodyTooLarge => problem.detail(Text::fixed(
-            "A batch in one document may have up to 32 MiB; send more line by line, as \
-             `application/x-ndjson`.",
-            "한 문서로 보내는 묶음은 최대 32 MiB입니다. 더 많으면 `application/x-ndjson`으로 한 \
-             줄씩 보내세요.",
-        )),
-        _ => problem,
+/// The whole of a document, as far as there is room for it.
+async fn document(request: Request, turn: &mut DocumentTurn<'_>) -> Result<Bytes, Problem> {
+    announced_within(request.headers(), DOCUMENT_LIMIT).map_err(|_| too_large())?;
+    let (mut body, mut bytes) = (request.into_body(), Vec::new());
+    turn.take_in(0).await?;
+    while let Some(frame) = body.frame().await {
+        // Trailers are of no interest.
+        let Ok(piece) = frame.map_err(|_| broken_off())?.into_data() else { continue };
+        if bytes.len() + piece.len() > DOCUMENT_LIMIT {
+            return Err(too_large());
+        }
+        turn.take_in(piece.len()).await?;
+        bytes.extend_from_slice(&piece);
     }
+    Ok(bytes.into())
+}
+
+fn too_large() -> Problem {
+    Problem::new(Code::BodyTooLarge).detail(Text::fixed(
+        "A batch in one document may have up to 32 MiB; send more line by line, as \
+         `application/x-ndjson`.",
+        "한 문서로 보내는 묶음은 최대 32 MiB입니다. 더 많으면 `application/x-ndjson`으로 한 줄씩 \
+         보내세요.",
+    ))
 }
 
 fn answered(media_type: &'static str, body: Body) -> Response {
@@ -154,7 +195,10 @@ fn enclosed(outcomes: &[u8]) -> Vec<u8> {
 }
 
 /// Outcomes on their way out, as fast as the caller takes them.
-struct Outcomes(mpsc::Receiver<io::Result<Bytes>>);
+struct Outcomes {
+    parts: mpsc::Receiver<Part>,
+    over: bool,
+}
 
 impl HttpBody for Outcomes {
     type Data = Bytes;
@@ -164,6 +208,40 @@ impl HttpBody for Outcomes {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(part) = self.parts.poll_recv(context) else { return Poll::Pending };
+        self.over = !matches!(part, Some(Part::Outcomes(_)));
+        Poll::Ready(match part {
+            Some(Part::Outcomes(bytes)) => Some(Ok(Frame::data(bytes))),
+            Some(Part::End) => None,
+            Some(Part::Broken(code)) => Some(Err(io::Error::other(code.as_str()))),
+            // The stream is gone without having said that this was all.
+            None => Some(Err(io::Error::other("the stream came to no end"))),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(parts: Vec<Part>) -> Option<Bytes> {
+        let (out, outcomes) = mpsc::channel(parts.len());
+        for part in parts {
+            out.send(part).await.unwrap();
+        }
+        drop(out);
+        let body = Outcomes { parts: outcomes, over: false };
+        body.collect().await.ok().map(|body| body.to_bytes())
+    }
+
+    #[tokio::test]
+    async fn only_an_answer_with_an_end_is_whole() {
+        let some = || Part::Outcomes(Bytes::from_static(b"{}"));
+        assert_eq!(read(vec![some(), some(), Part::End]).await.as_deref(), Some(&b"{}{}"[..]));
+        assert_eq!(read(vec![some(), some()]).await, None);
+        assert_eq!(read(vec![some(), Part::Broken(Code::StoreUnavailable)]).await, None);
     }
 }

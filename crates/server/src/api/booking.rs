@@ -64,22 +64,23 @@ pub(crate) fn readable(app: &App, caller: &Caller, id: AccountId) -> Result<Acco
 /// Who deposits or withdraws on the account `id`, as the server's `--deposits` lets him.
 ///
 /// # Errors
-/// 403 `not-permitted` where only operators may and the caller is none, or as [`owned`].
+/// 403 `not-permitted` where only operators may and the caller is none, or as [`owned`] if he may
+/// not use the accounts of others.
 pub(crate) fn teller_of(
     app: &App,
     caller: &Caller,
     id: AccountId,
 ) -> Result<tongjang_core::Caller, Problem> {
     match app.config.deposits {
-        Deposits::Owner => {
-            owned(app, caller, id)?;
-            Ok(caller.as_owner())
-        }
-        Deposits::Operator if caller.is_operator() => {
+        Deposits::Operator if !caller.is_operator() => Err(Problem::new(Code::NotPermitted)),
+        Deposits::Operator if caller.operates() => {
             existing(app, id)?;
             Ok(tongjang_core::Caller::operator(caller.user))
         }
-        Deposits::Operator => Err(Problem::new(Code::NotPermitted)),
+        Deposits::Owner | Deposits::Operator => {
+            owned(app, caller, id)?;
+            Ok(caller.as_owner())
+        }
     }
 }
 

@@ -141,14 +141,16 @@ async fn summary(
 ) -> Result<Response, Problem> {
     readable(&app, &caller, id)?;
     let filter = params.filter(id, &app.config.time_zone)?;
+    let looks = params.looks_at_each();
     let summary = app.ledger.query(move |reader| reader.summary(&filter, SCAN_LIMIT)).await?;
     let Some(summary) = summary else {
         return Err(Problem::invalid(
-            "/from",
+            format!("/{}", looks.unwrap_or("from")),
             Text::fixed(
-                "leaves more than 10,000 entries to look at with these filters; narrow `from` \
-                 and `to`",
-                "이 조건으로 살펴볼 거래가 10,000건을 넘습니다. `from`과 `to`를 좁히세요",
+                "has each entry looked at, and these are more than 10,000; choose a shorter time \
+                 with `from` and `to`",
+                "거래를 하나씩 살펴보는 조건인데 10,000건이 넘습니다. `from`과 `to`로 기간을 \
+                 좁히세요",
             ),
         ));
     };

@@ -57,6 +57,19 @@ pub struct FilterParams {
     pub memo: Option<String>,
 }
 
+impl FilterParams {
+    /// A filter that no index answers, so that each entry is looked at.
+    pub(super) fn looks_at_each(&self) -> Option<&'static str> {
+        let filters = [
+            ("kind", self.kind.is_some()),
+            ("min_amount", self.min_amount.is_some()),
+            ("max_amount", self.max_amount.is_some()),
+            ("memo", self.memo.is_some()),
+        ];
+        filters.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
+    }
+}
+
 /// A page of which entries, as a query spells it.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]

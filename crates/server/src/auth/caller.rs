@@ -2,7 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{Method, header};
+use axum::http::{HeaderMap, Method, header};
 use serde::{Deserialize, Serialize};
 use tongjang_core::UserId;
 use utoipa::ToSchema;
@@ -18,7 +18,8 @@ pub enum Role {
     /// Has accounts of his own, and no say over others.
     #[default]
     Customer,
-    /// Works for the ledger: may read all and use the operators' calls.
+    /// Works for the ledger: reads all, uses the operators' calls, and books on any account in
+    /// batches.
     Operator,
 }
 
@@ -37,7 +38,8 @@ impl Role {
 pub struct Scopes {
     /// Calls that change something, money calls too. It includes reading.
     pub write: bool,
-    /// Batches on the accounts of others, as long as the user is an operator. It includes writing.
+    /// Booking on the accounts of others, in batches and, where the server leaves that to
+    /// operators, by deposits and withdrawals, as long as the user is one. It includes writing.
     pub operate: bool,
 }
 
@@ -75,7 +77,7 @@ impl Caller {
         self.role == Role::Operator
     }
 
-    /// Whether the caller may book on any account in a batch: an operator who logged in, or his
+    /// Whether the caller may book on the accounts of others: an operator who logged in, or his
     /// key with the scope for it.
     pub fn operates(&self) -> bool {
         self.is_operator() && self.scopes.operate
@@ -117,12 +119,7 @@ impl FromRequestParts<AppState> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
-        let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
-        let Some(value) = values.next() else {
-            return Err(Problem::new(Code::Unauthenticated));
-        };
-        let token = value.to_str().ok().filter(|_| values.next().is_none()).and_then(bearer);
-        let hash = SecretHash::of(token.ok_or_else(|| Problem::new(Code::Unauthenticated))?);
+        let hash = given(&parts.headers).ok_or_else(|| Problem::new(Code::Unauthenticated))?;
         let caller = known(app, hash).await?.ok_or_else(Problem::bad_token)?;
         if !caller.scopes.write && !reads(&parts.method) {
             return Err(Problem::new(Code::NotPermitted)
@@ -145,6 +142,29 @@ impl FromRequestParts<AppState> for MaybeCaller {
         } else {
             Ok(Self(None))
         }
+    }
+}
+
+/// The hash of the token or key that is given, if there is one and no more.
+pub(crate) fn given(headers: &HeaderMap) -> Option<SecretHash> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next()?;
+    let token = value.to_str().ok().filter(|_| values.next().is_none()).and_then(bearer);
+    token.map(SecretHash::of)
+}
+
+/// Lets `caller` go on, if what he showed at first still stands for the same.
+///
+/// # Errors
+/// 401, or 503 if the directory fails.
+pub(crate) async fn still(
+    app: &AppState,
+    hash: SecretHash,
+    caller: &Caller,
+) -> Result<(), Problem> {
+    match known(app, hash).await? {
+        Some(now) if now == *caller => Ok(()),
+        _ => Err(Problem::bad_token()),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::serve::make_data_directory;
 pub(super) struct AddArgs {
     /// The username
     username: String,
-    /// An operator: may read all and use the operators' calls
+    /// An operator: reads all, books on any account in batches, and uses the operators' calls
     #[arg(long)]
     operator: bool,
     /// What to call the user

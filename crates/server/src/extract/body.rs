@@ -52,17 +52,31 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<&str> {
 /// # Errors
 /// 413 `body-too-large`, or 400 `malformed-json` if it broke off.
 pub(crate) async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
-    let announced = request.headers().get(header::CONTENT_LENGTH);
-    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(Problem::new(Code::BodyTooLarge));
-    }
+    announced_within(request.headers(), limit)?;
     match Limited::new(request.into_body(), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(Code::BodyTooLarge)),
-        Err(_) => Err(Problem::new(Code::MalformedJson)
-            .detail(Text::fixed("The body broke off.", "본문이 도중에 끊겼습니다."))),
+        Err(_) => Err(broken_off()),
     }
+}
+
+/// Refuses a body that says itself that it has more bytes than `limit`.
+///
+/// # Errors
+/// 413 `body-too-large`.
+pub(crate) fn announced_within(headers: &HeaderMap, limit: usize) -> Result<(), Problem> {
+    let announced = headers.get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    match announced {
+        Some(length) if length > limit as u64 => Err(Problem::new(Code::BodyTooLarge)),
+        _ => Ok(()),
+    }
+}
+
+/// The body ended before it was over.
+pub(crate) fn broken_off() -> Problem {
+    Problem::new(Code::MalformedJson)
+        .detail(Text::fixed("The body broke off.", "본문이 도중에 끊겼습니다."))
 }
 
 /// Reads a `T` from a JSON object, or says what is wrong with it and where.

@@ -90,8 +90,10 @@ codes! {
         / "쓸 수 있는 메서드는 `Allow` 헤더에 적혀 있습니다.";
     NotAcceptable = "not-acceptable", NOT_ACCEPTABLE,
         "No answer of a type that the caller accepts" / "받을 수 있는 형식의 응답이 없습니다",
-        "The answer is `application/json`; let `Accept` admit it."
-        / "응답은 `application/json`입니다. `Accept`에서 허용하세요.";
+        "The answer is `application/json`, and to a batch sent line by line \
+         `application/x-ndjson`; let `Accept` admit it."
+        / "응답은 `application/json`이며, 한 줄씩 보낸 묶음의 응답은 `application/x-ndjson`입니다. \
+           `Accept`에서 허용하세요.";
     UsernameTaken = "username-taken", CONFLICT,
         "The username is taken" / "이미 쓰이는 사용자 이름입니다",
         "Somebody has this username; upper and lower case do not tell names apart."
@@ -114,20 +116,28 @@ codes! {
         / "잔액이 0이고 대기 중인 보류가 없을 때만 계좌를 해지할 수 있습니다.";
     Conflict = "conflict", CONFLICT,
         "The request meets another one" / "다른 요청과 충돌했습니다",
-        "Something else was changed at the same time; look at it and try again."
-        / "같은 대상이 동시에 바뀌었습니다. 확인한 뒤 다시 시도하세요.";
+        "Something else was changed at the same time; look at it and try again. In an atomic \
+         batch: this command was not booked because another one was refused, which `detail` names; \
+         mend that one and send the batch again, with the same keys."
+        / "같은 대상이 동시에 바뀌었습니다. 확인한 뒤 다시 시도하세요. `atomic` 묶음에서는 다른 \
+           명령이 거부되어 이 명령도 기록하지 않았다는 뜻입니다. 어느 명령인지는 `detail`에 적혀 \
+           있습니다. 그 명령을 고쳐 같은 키로 묶음을 다시 보내세요.";
     VersionMismatch = "version-mismatch", PRECONDITION_FAILED,
         "The account has changed" / "계좌가 그사이 바뀌었습니다",
         "`If-Match` names another version than the account's; fetch it again."
         / "`If-Match`의 버전이 계좌의 현재 버전과 다릅니다. 다시 조회하세요.";
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE,
         "The body is too large" / "본문이 너무 큽니다",
-        "A body may have up to 1 MiB (1,048,576 bytes)."
-        / "본문은 최대 1 MiB(1,048,576바이트)입니다.";
+        "A body may have up to 1 MiB (1,048,576 bytes); a batch in one document up to 32 MiB, and \
+         a line of a batch sent line by line up to 64 KiB."
+        / "본문은 최대 1 MiB(1,048,576바이트)입니다. 한 문서로 보내는 묶음은 최대 32 MiB, 한 줄씩 \
+           보내는 묶음의 한 줄은 최대 64 KiB입니다.";
     UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE,
         "The body is of another type" / "지원하지 않는 본문 형식입니다",
-        "Send the body as `Content-Type: application/json`."
-        / "본문을 `Content-Type: application/json`으로 보내세요.";
+        "Send the body as `Content-Type: application/json`; a batch may also be sent line by line, \
+         as `application/x-ndjson`."
+        / "본문을 `Content-Type: application/json`으로 보내세요. 묶음은 `application/x-ndjson`으로 \
+           한 줄씩 보낼 수도 있습니다.";
     InsufficientFunds = "insufficient-funds", UNPROCESSABLE_ENTITY,
         "The account has not enough money" / "잔액이 부족합니다",
         "More was requested than is available."

@@ -20,7 +20,7 @@ impl TestApp {
     }
 
     /// The outcomes of commands that are booked together.
-    async fn together(&self, token: &str, commands: &[Value]) -> Vec<Value> {
+    pub(crate) async fn together(&self, token: &str, commands: &[Value]) -> Vec<Value> {
         let answer = self.batch(token, json!({"atomic": true, "commands": commands})).await;
         outcomes(&answer.expect(200))
     }
@@ -468,6 +468,8 @@ async fn a_batch_is_taken_as_it_should_be_sent_and_not_otherwise() {
     answer(send(json, &huge)).await.problem(413, "body-too-large");
     let key = send(json, &body).header("idempotency-key", "k");
     answer(key).await.problem(400, "invalid-idempotency-key");
+    let lines_only = send(json, &body).header("accept", "application/x-ndjson");
+    answer(lines_only).await.problem(406, "not-acceptable");
     let html = send(json, &body).header("accept", "text/html");
     answer(html).await.problem(406, "not-acceptable");
     assert_eq!(app.balance(&minji, &a).await, 0);

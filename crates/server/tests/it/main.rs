@@ -7,6 +7,7 @@ mod app;
 mod authorization;
 mod bank;
 mod batches;
+mod batches_refused;
 mod bench;
 mod carry;
 mod carry_refused;

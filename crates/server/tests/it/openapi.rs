@@ -137,6 +137,41 @@ fn every_call_has_a_name_a_summary_its_parameters_and_examples() {
     }
 }
 
+#[test]
+fn what_may_be_left_out_is_not_required_and_what_is_unknown_is_refused() {
+    let document = document();
+    walk(&document, &mut |schema| {
+        let Some(members) = schema.get("properties").and_then(Value::as_object) else { return };
+        for name in list(schema, "required").filter_map(Value::as_str) {
+            let default = members.get(name).and_then(|member| member.get("default"));
+            assert!(default.is_none(), "{name} has a default and is required: {schema}");
+        }
+    });
+    for (method, path, call) in calls(&document) {
+        for (kind, content) in call["requestBody"]["content"].as_object().into_iter().flatten() {
+            assert_closed(&document, &content["schema"], &format!("{method} {path} {kind}"));
+        }
+    }
+}
+
+/// Insists that the objects of a body are closed: the server refuses each member that it does not
+/// know.
+fn assert_closed(document: &Value, schema: &Value, place: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return assert_closed(document, document.pointer(&reference[1..]).unwrap(), place);
+    }
+    for one in list(schema, "oneOf").chain(list(schema, "allOf")) {
+        assert_closed(document, one, place);
+    }
+    if let Some(items) = schema.get("items") {
+        assert_closed(document, items, place);
+    }
+    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+        assert_eq!(schema["additionalProperties"], false, "{place}: {schema}");
+        assert_closed(document, member, &format!("{place}/{name}"));
+    }
+}
+
 /// Whether an example stands with the schema or with each of its members.
 fn has_example(document: &Value, schema: &Value) -> bool {
     if let Some(reference) = schema["$ref"].as_str() {

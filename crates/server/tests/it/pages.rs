@@ -85,6 +85,10 @@ fn the_table_of_errors_is_that_of_the_code() {
         "# Errors\n\nEvery answer that is no success is a problem (RFC 9457) with one of these \
          codes. The server\nanswers a page about each under `/problems/<code>`, in English and \
          Korean. This table is made from\nthe code by a test.\n\n\
+         `POST /v1/batches` answers 200 once it has looked at the commands, whatever came of \
+         them: a refusal\nis in the outcome of its command, as `status` and `problem`. Another \
+         status is that of the whole\ncall, and nothing of it was booked, but after \
+         `store-unavailable` and `internal`, when that\nis not known.\n\n\
          | status | code | title | 제목 | what it means |\n| --- | --- | --- | --- | --- |\n",
     );
     for code in Code::ALL {

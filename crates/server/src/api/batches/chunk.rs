@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use tokio::sync::oneshot;
 use tongjang_core::{AccountId, Command, Fingerprint, IdempotencyKey, Request, Timestamp, UserId};
 use tongjang_store::Reader as _;
 
@@ -11,9 +12,14 @@ use super::lines::{LONGEST_LINE, Line};
 use crate::api::opening::made_up;
 use crate::api::transfers::unknown;
 use crate::app::AppState;
-use crate::auth::Caller;
+use crate::auth::{Caller, SecretHash, still};
 use crate::config::Deposits;
+use crate::ledger::{Answers, Place};
 use crate::problem::{Code, Problem, Text};
+
+/// A refused line counts for so many bytes more than it has: what it was refused for is kept until
+/// it is told.
+const REFUSED_BYTES: usize = 512;
 
 /// So many users are remembered to exist.
 const KNOWN_USERS: usize = 10_000;
@@ -28,7 +34,8 @@ pub(super) enum Fate {
     Refused(Problem),
 }
 
-/// What an account that the rules do not find is called in the line.
+/// The family of a command, from which it is told where in the line an account is named that the
+/// rules do not find.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Op {
     Open,
@@ -54,7 +61,7 @@ pub(super) struct Chunk {
     pub(super) fates: Vec<Fate>,
     pub(super) requests: Vec<Request>,
     pub(super) opens: Vec<Asked>,
-    /// How many bytes the lines have.
+    /// About how many bytes it takes: those of the lines, and more for what was refused.
     pub(super) bytes: usize,
 }
 
@@ -72,6 +79,7 @@ impl Chunk {
 
     /// Takes a line in as refused.
     pub(super) fn refuse(&mut self, problem: Problem) {
+        self.bytes += REFUSED_BYTES;
         self.fates.push(Fate::Refused(problem));
     }
 
@@ -119,6 +127,8 @@ pub(super) struct Waits {
 pub(super) struct Clerk {
     pub(super) app: AppState,
     pub(super) caller: Caller,
+    /// The token or key by which the caller is known.
+    shown: SecretHash,
     /// Who pays and opens.
     own: tongjang_core::Caller,
     /// Who deposits and withdraws, if the caller may.
@@ -128,16 +138,22 @@ pub(super) struct Clerk {
 
 impl Clerk {
     /// The clerk who serves `caller`.
-    pub(super) fn new(app: AppState, caller: Caller) -> Self {
+    pub(super) fn new(app: AppState, caller: Caller, shown: SecretHash) -> Self {
         let user = caller.user;
         let own = tongjang_core::Caller { user, any_account: caller.operates() };
         let movements = match app.config.deposits {
             Deposits::Owner => Some(own),
-            Deposits::Operator => {
-                caller.is_operator().then(|| tongjang_core::Caller::operator(user))
-            }
+            Deposits::Operator => caller.is_operator().then_some(own),
         };
-        Self { app, caller, own, movements, users: HashSet::new() }
+        Self { app, caller, shown, own, movements, users: HashSet::new() }
+    }
+
+    /// Lets the caller go on, as long as his token or key holds and he is what he was.
+    ///
+    /// # Errors
+    /// 401 if not, or 503 if that cannot be found out.
+    pub(super) async fn still(&self) -> Result<(), Problem> {
+        still(&self.app, self.shown, &self.caller).await
     }
 
     /// Takes a line into `chunk`; an order that must wait is given back.
@@ -279,8 +295,45 @@ impl Clerk {
         Ok(())
     }
 
+    /// Takes an order into `chunk` that opens an account for `user`, if there is such a user.
+    pub(super) async fn open_for(&mut self, user: UserId, order: Order, chunk: &mut Chunk) {
+        match self.knows(user).await {
+            Ok(true) => {
+                // He is remembered for this order at the least, and an opening pays to nobody.
+                if self.plan(order, true, chunk).is_err() {
+                    unreachable!("nothing is left to wait for");
+                }
+            }
+            Ok(false) => chunk.refuse(command::nobody()),
+            Err(problem) => chunk.refuse(problem),
+        }
+    }
+
+    /// Labels what is to be opened and gives the requests of `chunk` to the teller.
+    ///
+    /// # Errors
+    /// 503, and none was taken in.
+    pub(super) async fn submit(
+        &self,
+        chunk: &mut Chunk,
+        whole: bool,
+        place: Place,
+    ) -> Result<oneshot::Receiver<Answers>, Problem> {
+        // Now that there is room, so that a time is not from before a long wait.
+        chunk.stamp(&self.app);
+        self.label(&chunk.opens).await?;
+        match self.app.ledger.hand_in(std::mem::take(&mut chunk.requests), whole, place) {
+            Ok(answers) => Ok(answers),
+            Err(problem) => {
+                // If this fails, which is in the log then, names are left that no account has.
+                let _ = self.unlabel(&chunk.opens).await;
+                Err(problem)
+            }
+        }
+    }
+
     /// Asks whether there is the user, and remembers that he is. Says so.
-    pub(super) async fn knows(&mut self, user: UserId) -> Result<bool, Problem> {
+    async fn knows(&mut self, user: UserId) -> Result<bool, Problem> {
         let known = self.app.directory.user(user).await?.is_some();
         if known {
             if self.users.len() >= KNOWN_USERS {

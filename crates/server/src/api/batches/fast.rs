@@ -1,5 +1,6 @@
-//! The usual lines, read in one pass without a copy. Whatever is unusual, or wrong, is left to
-//! [`command`](super::command), so that there is one place that says what is wrong.
+//! The usual lines, read in one pass without a tree and without a second look. Whatever is unusual,
+//! or wrong, is left to [`command`](super::command), so that there is one place that says what is
+//! wrong.
 
 use tongjang_core::{AccountId, Amount, IdempotencyKey, Memo, Metadata};
 
@@ -240,8 +241,42 @@ mod tests {
         )
     }
 
+    /// A sound line of the usual kind: it may have memos and a key, in any order.
+    fn usual() -> impl Strategy<Value = String> {
+        let op = prop::sample::select(&["deposit", "withdrawal", "transfer"]);
+        let text = || prop::option::of("[a-zA-Z0-9 가-힣.,]{1,20}");
+        let key = prop::option::of("[!#-\\[\\]-~]{1,30}");
+        (op, 1..1_000_000_000_000u64, text(), text(), key).prop_perturb(
+            |(op, amount, memo, to_memo, key), mut random| {
+                let mut members = vec![("op", format!("\"{op}\"")), ("amount", amount.to_string())];
+                let names: &[_] = match op {
+                    "transfer" => &["from_account", "to_account"],
+                    _ => &["account"],
+                };
+                members.extend(names.iter().map(|name| (*name, format!("\"{}\"", IDS[1]))));
+                let to_memo = to_memo.filter(|_| op == "transfer");
+                for (name, text) in [("memo", memo), ("to_memo", to_memo), ("idempotency_key", key)]
+                {
+                    members.extend(text.map(|text| (name, format!("\"{text}\""))));
+                }
+                for end in (1..members.len()).rev() {
+                    members.swap(end, random.random_range(0..=end));
+                }
+                let members = members.iter().map(|(name, value)| format!("\"{name}\":{value}"));
+                format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+            },
+        )
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_usual_line_with_memos_and_a_key_is_read_here_too(line in usual()) {
+            let order = read(line.as_bytes());
+            prop_assert!(order.is_some(), "{}", line);
+            prop_assert_eq!(order.map(Ok), Some(command::read(line.as_bytes())), "{}", line);
+        }
 
         #[test]
         fn what_is_read_here_is_read_there_as_the_same(line in line()) {

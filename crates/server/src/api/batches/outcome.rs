@@ -35,6 +35,11 @@ struct Seen<'a> {
 }
 
 impl Answers {
+    /// Those to a chunk of which nothing was asked.
+    pub(super) fn none() -> Self {
+        Self::Brief(Vec::new())
+    }
+
     fn at(&self, index: usize) -> Result<Seen<'_>, &StoreError> {
         match self {
             Self::Brief(answers) => answers[index].as_ref().map(|brief| Seen {
@@ -153,7 +158,17 @@ impl Clerk {
             if let Some(request) = &asked.request
                 && is_taken(answers.at(asked.index))
             {
-                answers.put(asked.index, self.open_elsewhere(request.clone()).await?);
+                match self.open_elsewhere(request.clone()).await {
+                    Ok(answer) => answers.put(asked.index, answer),
+                    // The rest of the chunk is booked, and is told.
+                    Err(problem) => {
+                        if asked.name.is_some() && changed_nothing(&problem) {
+                            gone.push((asked.owner, asked.nonce, None));
+                        }
+                        instead.insert(asked.index, problem);
+                        continue;
+                    }
+                }
             }
             let opened = match answers.at(asked.index) {
                 Ok(Seen { outcome: Ok(Made::Account(account)), replayed, .. }) => {
@@ -174,6 +189,37 @@ impl Clerk {
         }
         self.app.directory.set_labels(gone).await?;
         Ok(instead)
+    }
+
+    /// The first opening of `chunk` whose key stands for an account of another name, which the
+    /// rules do not see: by its place among the requests.
+    ///
+    /// # Errors
+    /// 503.
+    pub(super) async fn named_otherwise(&self, chunk: &Chunk) -> Result<Option<usize>, Problem> {
+        let (mut names, mut keyed, mut requests) = (HashMap::new(), Vec::new(), Vec::new());
+        for asked in &chunk.opens {
+            let request = &chunk.requests[asked.index];
+            let Some((key, _)) = &request.key else { continue };
+            if *names.entry(key).or_insert(&asked.name) != &asked.name {
+                return Ok(Some(asked.index));
+            }
+            keyed.push(asked);
+            requests.push(request.clone());
+        }
+        if keyed.is_empty() {
+            return Ok(None);
+        }
+        let ledger = &self.app.ledger;
+        let place = ledger.place_for_now(keyed.len()).await?;
+        for (asked, answer) in keyed.iter().zip(ledger.opened_before(requests, place).await?) {
+            if let Ok(Event::Opened(opening)) = &answer.outcome
+                && self.app.directory.label(asked.owner, opening.account.id).await? != asked.name
+            {
+                return Ok(Some(asked.index));
+            }
+        }
+        Ok(None)
     }
 
     async fn open_elsewhere(&self, mut request: Request) -> Result<Answer, Problem> {
@@ -199,7 +245,12 @@ fn is_taken(answer: Result<Seen<'_>, &StoreError>) -> bool {
     matches!(answer, Ok(Seen { outcome: Err(Rejection::AccountNumberTaken), .. }))
 }
 
-fn other_name() -> Problem {
+/// Whether it is known of a failure that nothing came of the request.
+pub(super) fn changed_nothing(problem: &Problem) -> bool {
+    matches!(problem.code(), Code::Overloaded | Code::ShuttingDown)
+}
+
+pub(super) fn other_name() -> Problem {
     Problem::new(Code::IdempotencyKeyReused).member("fields", Member::Names(vec!["name"]))
 }
 

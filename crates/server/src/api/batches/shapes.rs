@@ -34,6 +34,7 @@ pub(super) struct BatchParams {
 
 /// Many commands.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = Batch, example = json!({
     "atomic": true,
     "commands": [
@@ -49,6 +50,7 @@ pub(super) struct BatchParams {
 #[expect(dead_code, reason = "only the document is made from it")]
 pub(super) struct BatchBody {
     /// Whether all are booked or none; false if left out.
+    #[serde(default)]
     #[schema(default = false)]
     atomic: bool,
     /// The commands, in the order in which they are booked.
@@ -65,23 +67,49 @@ pub(super) struct BatchBody {
     "memo": "월급",
     "idempotency_key": "payroll-2026-11-0001"
 }))]
-#[serde(tag = "op", rename_all = "snake_case")]
+#[serde(untagged)]
 #[expect(dead_code, reason = "only the document is made from it")]
 pub(super) enum BatchCommand {
     /// Open an account.
     Open(BatchOpening),
-    /// Deposit money into an account.
-    Deposit(BatchMovement),
-    /// Withdraw money from an account.
-    Withdrawal(BatchMovement),
+    /// Deposit or withdraw money.
+    Movement(BatchMovement),
     /// Transfer money to another account.
     Transfer(BatchTransfer),
 }
 
+/// What is asked for: an opening.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only the document is made from it")]
+enum OpOfOpening {
+    Open,
+}
+
+/// What is asked for: money in, or money out.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only the document is made from it")]
+enum OpOfMovement {
+    Deposit,
+    Withdrawal,
+}
+
+/// What is asked for: a transfer.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only the document is made from it")]
+enum OpOfTransfer {
+    Transfer,
+}
+
 /// An account to be opened.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only the document is made from it")]
 pub(super) struct BatchOpening {
+    #[schema(inline)]
+    op: OpOfOpening,
     /// The ISO 4217 code of the currency that it will hold.
     #[schema(min_length = 3, max_length = 3, example = "KRW")]
     currency: String,
@@ -104,8 +132,11 @@ pub(super) struct BatchOpening {
 
 /// Money in or out.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only the document is made from it")]
 pub(super) struct BatchMovement {
+    #[schema(inline)]
+    op: OpOfMovement,
     /// The account's id.
     #[schema(example = "acc_01j9w3k0v8e2t6m5qzr7xh4ndp")]
     account: String,
@@ -123,8 +154,11 @@ pub(super) struct BatchMovement {
 
 /// Money from one account to another of the same currency.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only the document is made from it")]
 pub(super) struct BatchTransfer {
+    #[schema(inline)]
+    op: OpOfTransfer,
     /// The id of the account to debit.
     #[schema(example = "acc_01j9w3k0v8e2t6m5qzr7xh4ndp")]
     from_account: String,
@@ -165,7 +199,8 @@ pub(super) struct BatchOutcome {
     /// The number of its line, or its place among the commands, from 1.
     #[schema(minimum = 1)]
     line: u64,
-    /// 201, or the status of the problem.
+    /// 201, or the status of the problem: 4xx where the command is refused, and 503 where the
+    /// server could not book it now.
     #[schema(example = 201)]
     status: u16,
     /// The id of the transaction or account that was made.

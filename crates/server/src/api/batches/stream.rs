@@ -1,4 +1,5 @@
-//! A batch without an end: lines come in and outcomes go out at once.
+//! A batch without an end: lines come in and outcomes go out at once. The handler spawns
+//! [`Stream::run`] and answers with what it sends.
 //!
 //! Lines are read into a chunk; a chunk that is full goes to the teller, and so does one that is
 //! not if the caller pauses and nothing of his is under way. A few chunks at most are under way,
@@ -6,16 +7,20 @@
 //! slows himself and nobody else.
 
 use std::collections::VecDeque;
-use std::io;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 
 use axum::body::{Body, Bytes};
 use http_body_util::BodyExt;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::bounds::StreamTurn;
 use super::chunk::{Chunk, Clerk, Held, Waits};
-use super::command::{Order, nobody};
+use super::command::Order;
 use super::lines::Lines;
 use super::outcome::{Manner, put_problem};
+use crate::extract::broken_off;
 use crate::ledger::Answers;
 use crate::problem::{Code, Problem};
 
@@ -28,14 +33,26 @@ const FULL_LINES: usize = 1_024;
 /// A chunk of so many bytes has no more lines.
 const BYTES: usize = 1 << 20;
 
-/// Where outcomes go; an error breaks the answer off, so that nobody takes it for complete.
-pub(super) type Out = mpsc::Sender<io::Result<Bytes>>;
+/// Where outcomes go.
+pub(super) type Out = mpsc::Sender<Part>;
+
+/// A part of the answer to a stream.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// Some outcomes.
+    Outcomes(Bytes),
+    /// No more can be told, though there is more.
+    Broken(Code),
+    /// That was all. An answer without this end is broken off, so that nobody takes it for whole.
+    End,
+}
 
 /// A stream of commands and of their outcomes.
 pub(super) struct Stream {
     clerk: Clerk,
     manner: Manner,
     out: Out,
+    _turn: StreamTurn,
     /// The caller's body; none after its end.
     body: Option<Body>,
     lines: Lines,
@@ -64,11 +81,18 @@ struct Gone;
 
 impl Stream {
     /// The stream of `body`, whose outcomes go to `out`.
-    pub(super) fn new(clerk: Clerk, body: Body, manner: Manner, out: Out) -> Self {
+    pub(super) fn new(
+        clerk: Clerk,
+        body: Body,
+        manner: Manner,
+        out: Out,
+        turn: StreamTurn,
+    ) -> Self {
         Self {
             clerk,
             manner,
             out,
+            _turn: turn,
             body: Some(body),
             lines: Lines::default(),
             piece: Bytes::new(),
@@ -81,10 +105,26 @@ impl Stream {
         }
     }
 
+    /// Asks for the body before the answer begins, so that a caller who waits for `100 Continue`
+    /// gets it: it is sent when the body is first asked for, and not after the head of an answer.
+    pub(super) async fn ask_for_body(&mut self) {
+        let asked = {
+            let mut piece = pin!(next_piece(&mut self.body));
+            poll_fn(|context| Poll::Ready(piece.as_mut().poll(context))).await
+        };
+        match asked {
+            Poll::Ready(piece) => self.take(piece),
+            // The connection writes it before it comes back here.
+            Poll::Pending => tokio::task::yield_now().await,
+        }
+    }
+
     /// Reads and answers until the body is over and all of it is answered.
     pub(super) async fn run(mut self) {
-        // A caller who is gone needs no last word.
-        let _ = self.flow().await;
+        if self.flow().await.is_ok() {
+            // A caller who is gone needs no end.
+            let _ = self.out.send(Part::End).await;
+        }
     }
 
     async fn flow(&mut self) -> Result<(), Gone> {
@@ -107,6 +147,10 @@ impl Stream {
                 }
             }
             let reads = !over && !self.is_full();
+            if self.chunk.lines() == 0 && self.under_way.is_empty() {
+                // It may be a long time until there is more.
+                self.chunk = Chunk::default();
+            }
             let pauses = self.under_way.is_empty() && self.chunk.lines() > 0;
             tokio::select! {
                 biased;
@@ -140,14 +184,18 @@ impl Stream {
         self.lines = Lines::default();
     }
 
+    /// Reads no more, and takes what was read and not handed over as not read.
+    fn cut(&mut self, why: Problem) {
+        self.chunk = Chunk::default();
+        self.end(why.clone());
+        self.ended.get_or_insert(why);
+    }
+
     fn take(&mut self, piece: Option<Result<Bytes, axum::Error>>) {
         match piece {
             Some(Ok(piece)) => (self.piece, self.at) = (piece, 0),
             // What was whole of a body that broke off is booked; its last line is not.
-            Some(Err(_)) => {
-                self.body = None;
-                self.lines = Lines::default();
-            }
+            Some(Err(_)) => self.end(broken_off()),
             None => {
                 self.body = None;
                 let taken = self.lines.last().map(|line| self.clerk.take(line, &mut self.chunk));
@@ -176,36 +224,28 @@ impl Stream {
         let Waits { why, order } = waits;
         match why {
             Held::Place => self.held = Some(order),
-            Held::Owner(user) => match self.clerk.knows(user).await {
-                Ok(true) => {
-                    // It is remembered for this order at the least, and an opening pays to nobody.
-                    if self.clerk.plan(order, true, &mut self.chunk).is_err() {
-                        self.chunk.refuse(nobody());
-                    }
-                }
-                Ok(false) => self.chunk.refuse(nobody()),
-                Err(problem) => self.chunk.refuse(problem),
-            },
+            Held::Owner(user) => self.clerk.open_for(user, order, &mut self.chunk).await,
         }
     }
 
-    /// Gives the chunk to the teller, as soon as he has room for it.
+    /// Gives the chunk to the teller, as soon as he has room for it, if the caller still may.
     async fn hand_over(&mut self) {
+        if let Err(problem) = self.clerk.still().await {
+            return self.cut(problem);
+        }
         // The next chunk is likely to be of about the same size.
         let next = Chunk::with_room_for(self.chunk.lines());
         let mut chunk = std::mem::replace(&mut self.chunk, next);
         let line = self.line;
         self.line += chunk.lines() as u64;
-        let answers = match submit(&self.clerk, &mut chunk, self.manner).await {
+        let answers = match submit(&self.clerk, &mut chunk, self.manner.full).await {
             Ok(answers) => answers,
             Err(problem) => {
                 chunk.refuse_all(&problem);
                 if matches!(problem.code(), Code::ShuttingDown | Code::StoreUnavailable) {
                     self.end(problem);
                 }
-                submit(&self.clerk, &mut chunk, self.manner)
-                    .await
-                    .expect("nothing is left to be asked")
+                nothing()
             }
         };
         self.under_way.push_back(UnderWay { chunk, line, answers });
@@ -219,7 +259,7 @@ impl Stream {
             let problem = Problem::new(Code::StoreUnavailable);
             chunk.refuse_all(&problem);
             self.end(problem);
-            Answers::Brief(Vec::new())
+            Answers::none()
         });
         if answers.has_failed() && self.clerk.app.ledger.ready().is_err() {
             self.end(Problem::new(Code::StoreUnavailable));
@@ -227,14 +267,13 @@ impl Stream {
         let mut bytes = Vec::new();
         if let Err(problem) = self.clerk.write(&chunk, line, answers, self.manner, &mut bytes).await
         {
-            let broken = io::Error::other(problem.code().as_str());
             // Its outcomes cannot be told now, though it is booked.
-            let _ = self.out.send(Err(broken)).await;
+            let _ = self.out.send(Part::Broken(problem.code())).await;
             return Err(Gone);
         }
         match bytes.is_empty() {
             true => Ok(()),
-            false => self.out.send(Ok(bytes.into())).await.map_err(|_| Gone),
+            false => self.out.send(Part::Outcomes(bytes.into())).await.map_err(|_| Gone),
         }
     }
 
@@ -243,34 +282,28 @@ impl Stream {
         let Some(problem) = self.ended.take() else { return Ok(()) };
         let mut bytes = Vec::new();
         put_problem(&mut bytes, self.line, &problem, false, self.manner);
-        self.out.send(Ok(bytes.into())).await.map_err(|_| Gone)
+        self.out.send(Part::Outcomes(bytes.into())).await.map_err(|_| Gone)
     }
 }
 
-/// Labels what is to be opened and gives the requests of `chunk` to the teller.
 async fn submit(
     clerk: &Clerk,
     chunk: &mut Chunk,
-    manner: Manner,
+    whole: bool,
 ) -> Result<oneshot::Receiver<Answers>, Problem> {
-    let app = &clerk.app;
     if chunk.requests.is_empty() {
-        let (none, answers) = oneshot::channel();
-        // The receiver is on the line above.
-        let _ = none.send(Answers::Brief(Vec::new()));
-        return Ok(answers);
+        return Ok(nothing());
     }
-    // Stamped once there is room, so that a time is not from before a long wait.
-    let place = app.ledger.place_for(chunk.requests.len()).await;
-    chunk.stamp(app);
-    clerk.label(&chunk.opens).await?;
-    match app.ledger.hand_in(std::mem::take(&mut chunk.requests), manner.full, place) {
-        Ok(answers) => Ok(answers),
-        Err(problem) => {
-            clerk.unlabel(&chunk.opens).await?;
-            Err(problem)
-        }
-    }
+    let place = clerk.app.ledger.place_for(chunk.requests.len()).await;
+    clerk.submit(chunk, whole, place).await
+}
+
+/// The answers to a chunk of which nothing is asked.
+fn nothing() -> oneshot::Receiver<Answers> {
+    let (none, answers) = oneshot::channel();
+    // The receiver is on the line above.
+    let _ = none.send(Answers::none());
+    answers
 }
 
 /// Waits until the server stops.

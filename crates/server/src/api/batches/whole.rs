@@ -1,4 +1,5 @@
-//! A batch as one JSON document.
+//! A batch as one JSON document: the handler gives its body to [`book`], and answers with the
+//! outcomes when all of it is booked.
 
 use std::fmt;
 
@@ -11,13 +12,16 @@ use tongjang_store::Together;
 
 use super::MOST_COMMANDS;
 use super::chunk::{Chunk, Clerk, Fate, Held, Op, Waits};
-use super::command::{Order, nobody};
+use super::command::Order;
 use super::lines::Line;
-use super::outcome::{Manner, problem_of, renumber};
+use super::outcome::{Manner, changed_nothing, other_name, problem_of, renumber};
 use crate::api::opening::ATTEMPTS;
 use crate::extract::parse;
 use crate::ledger::Answers;
 use crate::problem::{Code, Problem, Text};
+
+/// A document of so many bytes is read on a thread of its own.
+const LARGE: usize = 1 << 20;
 
 /// The document, its commands not looked into.
 #[derive(Deserialize)]
@@ -76,8 +80,13 @@ pub(super) async fn book(
     body: Bytes,
     manner: Manner,
 ) -> Result<Vec<u8>, Problem> {
-    let Document { atomic, commands } = parse(&body)?;
-    drop(body);
+    let Document { atomic, commands } = if body.len() < LARGE {
+        parse(&body)?
+    } else {
+        // It takes a while, and the thread has other calls to answer.
+        let parsed = tokio::task::spawn_blocking(move || parse(&body)).await;
+        parsed.map_err(|_| Problem::new(Code::Internal))??
+    };
     if commands.too_many || commands.texts.is_empty() {
         return Err(Problem::invalid(
             "/commands",
@@ -96,6 +105,8 @@ pub(super) async fn book(
     Ok(out)
 }
 
+/// Once a part of the document is booked no failure is the answer to all of it: it is told line by
+/// line what was booked, and that the rest was not.
 async fn book_each(
     clerk: &mut Clerk,
     commands: &[Box<RawValue>],
@@ -103,19 +114,26 @@ async fn book_each(
     out: &mut Vec<u8>,
 ) -> Result<(), Problem> {
     let (mut chunk, mut line) = (Chunk::default(), 1);
+    let mut failed: Option<Problem> = None;
     for text in commands {
+        if let Some(problem) = &failed {
+            chunk.refuse(problem.clone());
+            continue;
+        }
         if let Some(order) = take(clerk, text, &mut chunk).await {
             // It pays to an account that may be opened by a command before it.
             let done = std::mem::take(&mut chunk);
             let lines = done.lines() as u64;
-            finish(clerk, done, line, manner, out).await?;
+            failed = finish(clerk, done, line, manner, out).await?;
             line += lines;
-            if clerk.plan(order, true, &mut chunk).is_err() {
-                unreachable!("nothing is under way");
+            match &failed {
+                Some(problem) => chunk.refuse(problem.clone()),
+                None if clerk.plan(order, true, &mut chunk).is_ok() => {}
+                None => unreachable!("nothing is under way"),
             }
         }
     }
-    finish(clerk, chunk, line, manner, out).await
+    finish(clerk, chunk, line, manner, out).await.map(|_| ())
 }
 
 /// Takes a command into `chunk`, or gives its order back if it must wait for those before it.
@@ -128,40 +146,50 @@ async fn take(clerk: &mut Clerk, text: &RawValue, chunk: &mut Chunk) -> Option<O
     match why {
         Held::Place => Some(order),
         Held::Owner(user) => {
-            let known = clerk.knows(user).await;
-            match known {
-                Ok(true) => clerk.plan(order, true, chunk).err().map(|waits| waits.order),
-                Ok(false) => {
-                    chunk.refuse(nobody());
-                    None
-                }
-                Err(problem) => {
-                    chunk.refuse(problem);
-                    None
-                }
-            }
+            clerk.open_for(user, order, chunk).await;
+            None
         }
     }
 }
 
-/// Has the chunk booked and writes its outcomes.
+/// Has the chunk booked and writes its outcomes. Where lines before it were answered already, a
+/// failure is written as theirs and returned, so that nothing after them is tried.
 async fn finish(
     clerk: &Clerk,
     mut chunk: Chunk,
     line: u64,
     manner: Manner,
     out: &mut Vec<u8>,
+) -> Result<Option<Problem>, Problem> {
+    let begin = out.len();
+    let failed = match try_to_finish(clerk, &mut chunk, line, manner, out).await {
+        Ok(()) => return Ok(None),
+        Err(problem) if line == 1 => return Err(problem),
+        Err(problem) => problem,
+    };
+    out.truncate(begin);
+    chunk.refuse_all(&failed);
+    clerk.write(&chunk, line, Answers::none(), manner, out).await?;
+    Ok(Some(failed))
+}
+
+async fn try_to_finish(
+    clerk: &Clerk,
+    chunk: &mut Chunk,
+    line: u64,
+    manner: Manner,
+    out: &mut Vec<u8>,
 ) -> Result<(), Problem> {
-    let mut answers = Answers::Brief(Vec::new());
-    if !chunk.requests.is_empty() {
-        let ledger = &clerk.app.ledger;
-        let place = ledger.place_for_now(chunk.requests.len()).await?;
-        chunk.stamp(&clerk.app);
-        clerk.label(&chunk.opens).await?;
-        let answered = ledger.hand_in(std::mem::take(&mut chunk.requests), manner.full, place)?;
-        answers = answered.await.map_err(|_| Problem::new(Code::StoreUnavailable))?;
-    }
-    clerk.write(&chunk, line, answers, manner, out).await
+    // Whatever fails once the teller has the chunk, what came of it is not known.
+    let unknown = || Problem::new(Code::StoreUnavailable);
+    let answers = if chunk.requests.is_empty() {
+        Answers::none()
+    } else {
+        let place = clerk.app.ledger.place_for_now(chunk.requests.len()).await?;
+        let answered = clerk.submit(chunk, manner.full, place).await?;
+        answered.await.map_err(|_| unknown())?
+    };
+    clerk.write(chunk, line, answers, manner, out).await.map_err(|_| unknown())
 }
 
 async fn book_together(
@@ -181,7 +209,14 @@ async fn book_together(
     let refused = chunk.fates.iter().position(|fate| !matches!(fate, Fate::Asked(..)));
     if let Some(refused) = refused {
         give_up(&mut chunk, refused);
-        return clerk.write(&chunk, 1, Answers::Brief(Vec::new()), manner, out).await;
+        return clerk.write(&chunk, 1, Answers::none(), manner, out).await;
+    }
+    // Looked up before, as nothing can be taken back. Who uses the key at this very moment for an
+    // opening of another name is told so afterwards.
+    if let Some(at) = clerk.named_otherwise(&chunk).await? {
+        chunk.fates[at] = Fate::Refused(other_name());
+        give_up(&mut chunk, at);
+        return clerk.write(&chunk, 1, Answers::none(), manner, out).await;
     }
     let ledger = &clerk.app.ledger;
     chunk.stamp(&clerk.app);
@@ -210,7 +245,7 @@ async fn book_together(
                 let problem = problem_of(rejection, op, first).replayed(replayed);
                 chunk.fates[at] = Fate::Refused(problem);
                 give_up(&mut chunk, at);
-                return clerk.write(&chunk, 1, Answers::Brief(Vec::new()), manner, out).await;
+                return clerk.write(&chunk, 1, Answers::none(), manner, out).await;
             }
             Ok(Together::TooLarge) => {
                 clerk.unlabel(&chunk.opens).await?;
@@ -218,7 +253,7 @@ async fn book_together(
             }
             Err(problem) => {
                 // After any other failure the accounts may be there.
-                if matches!(problem.code(), Code::Overloaded | Code::ShuttingDown) {
+                if changed_nothing(&problem) {
                     clerk.unlabel(&chunk.opens).await?;
                 }
                 return Err(problem);
