@@ -13,8 +13,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tongjang_store::disk::{Disk, RealDisk};
 use tongjang_store::journal::log::LogConfig;
@@ -47,6 +48,9 @@ pub struct Limits {
     pub teller: TellerLimits,
     /// How many batches there may be at once.
     pub batches: BatchLimits,
+    /// How many connections there may be at once, unless the process may open too few files for so
+    /// many; others wait until one of them is closed.
+    pub connections: usize,
 }
 
 impl Default for Limits {
@@ -62,6 +66,7 @@ impl Default for Limits {
             segment_bytes: LogConfig::default().segment_bytes,
             teller: TellerLimits::default(),
             batches: BatchLimits::default(),
+            connections: 16_384,
         }
     }
 }
@@ -257,6 +262,23 @@ async fn tidy(app: AppState, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// How many connections leave the store the files that it has to open: three of eight, where it
+/// takes four for its queries.
+fn most_connections() -> usize {
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(most / 8 * 3).unwrap_or(usize::MAX)
+}
+
+/// Lets the process open as many files as it may be allowed to. Where that fails it goes on with
+/// what it has, and takes fewer connections.
+pub(crate) fn open_more_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let more = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, more) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
 async fn listen_until(
     mut stop: watch::Receiver<bool>,
     listener: TcpListener,
@@ -276,15 +298,24 @@ async fn listen_until(
         .keep_alive_interval(Duration::from_secs(20));
     let http = Arc::new(http);
     let open = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(limits.connections.min(most_connections()).max(1)));
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let accepted = async {
+            let place = places.clone().acquire_owned().await;
+            (place.expect("nobody closes the semaphore"), listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            accepted = accepted => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
             Ok((stream, peer)) => {
                 let (http, edge) = (http.clone(), edge.clone());
-                tokio::spawn(connection(stream, peer.ip(), http, edge, open.watcher(), limits));
+                let served = connection(stream, peer.ip(), http, edge, open.watcher(), limits);
+                tokio::spawn(async move {
+                    served.await;
+                    drop(place);
+                });
             }
             Err(error) => {
                 // Most likely no file is left to open; some of them are closed soon.

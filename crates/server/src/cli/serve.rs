@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::print;
 use crate::config::Config;
-use crate::serve::{Server, Surroundings};
+use crate::serve::{Server, Surroundings, open_more_files};
 use crate::telemetry::{LogFormat, start_log};
 
 /// The options of `tongjang serve`.
@@ -37,6 +37,7 @@ pub(super) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     start_log(args.log, args.log_format)?;
     // A panic is a bug, wherever it is caught: it belongs into the log, with its place.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug")));
+    open_more_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(run(args.config));
     // A query that still runs changes nothing and is not waited for.

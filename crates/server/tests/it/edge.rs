@@ -139,6 +139,25 @@ async fn who_does_not_finish_his_body_is_answered_all_the_same() {
 }
 
 #[tokio::test]
+async fn who_finds_no_place_is_answered_when_another_leaves() {
+    let app = TestApp::start_in(|_| {}, |around| around.limits.connections = 1).await;
+    let ask = |stream: TcpStream| async move {
+        let mut stream = stream;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        stream
+    };
+    let mut start = vec![0; 15];
+    let mut first = ask(TcpStream::connect(app.address()).await.unwrap()).await;
+    first.read_exact(&mut start).await.unwrap();
+    let mut second = ask(TcpStream::connect(app.address()).await.unwrap()).await;
+    let soon = Duration::from_millis(200);
+    assert!(tokio::time::timeout(soon, second.read_exact(&mut start)).await.is_err());
+    drop(first);
+    second.read_exact(&mut start).await.unwrap();
+    assert_eq!(start, b"HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
 async fn a_stop_answers_what_is_in_flight_and_takes_nothing_more() {
     let mut app = TestApp::start().await;
     let address = app.address();
