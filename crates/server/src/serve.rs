@@ -78,7 +78,7 @@ pub struct Surroundings {
 impl Default for Surroundings {
     fn default() -> Self {
         let (clock, random) = (Clock::system(), Random::system());
-        Self { clock, random, disk: Arc::new(RealDisk), limits: Limits::default() }
+        Self { clock, random, disk: Arc::new(RealDisk::default()), limits: Limits::default() }
     }
 }
 

@@ -87,7 +87,7 @@ pub struct JournalConfig {
 impl JournalConfig {
     /// A journal in `dir` on the machine's own disk.
     pub fn new(dir: impl Into<PathBuf>, new_ledger_id: [u8; 16]) -> Self {
-        let (disk, log) = (Arc::new(RealDisk), LogConfig::default());
+        let (disk, log) = (Arc::new(RealDisk::default()), LogConfig::default());
         let (dir, keys) = (dir.into(), KeysConfig::default());
         Self { disk, dir, log, snapshot_every: SNAPSHOT_EVERY, keys, new_ledger_id }
     }

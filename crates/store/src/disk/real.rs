@@ -19,25 +19,47 @@ use crate::StoreError;
 /// So many files at least and at most are kept open to read from, whatever the process may open.
 const OPEN_FILES: std::ops::RangeInclusive<u64> = 64..=16_384;
 
-/// The file system of the machine.
+/// The file system of the machine. By default whole blocks are written past the operating
+/// system's cache where it can.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct RealDisk;
+pub struct RealDisk {
+    through_cache: bool,
+}
+
+impl RealDisk {
+    /// A disk on which all that is written goes through the operating system's cache, to measure
+    /// what it costs to go past it.
+    pub fn through_cache() -> Self {
+        Self { through_cache: true }
+    }
+
+    fn opened(
+        self,
+        attempt: &'static str,
+        path: &Path,
+        options: &OpenOptions,
+    ) -> Result<Arc<dyn DiskFile>, StoreError> {
+        let file = options.open(path).map_err(|error| StoreError::io(attempt, path, error))?;
+        let past_cache = if self.through_cache { None.into() } else { OnceLock::new() };
+        Ok(Arc::new(RealFile { path: path.to_owned(), file, past_cache }))
+    }
+}
 
 struct RealFile {
     path: PathBuf,
     file: File,
     /// The same file past the operating system's cache, opened when it is first needed; `None` if
-    /// the file system has no such thing.
+    /// the file system has no such thing, or it is not to be used.
     past_cache: OnceLock<Option<File>>,
 }
 
 impl Disk for RealDisk {
     fn open(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
-        opened("open", path, OpenOptions::new().read(true).write(true))
+        self.opened("open", path, OpenOptions::new().read(true).write(true))
     }
 
     fn open_to_read(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
-        opened("open", path, OpenOptions::new().read(true))
+        self.opened("open", path, OpenOptions::new().read(true))
     }
 
     fn open_files(&self) -> usize {
@@ -50,7 +72,7 @@ impl Disk for RealDisk {
         let mut options = OpenOptions::new();
         // Balances and memos are nobody's to read but the server's, whatever folder they are in.
         options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        opened("create", path, &options)
+        self.opened("create", path, &options)
     }
 
     fn exists(&self, path: &Path) -> Result<bool, StoreError> {
@@ -101,15 +123,6 @@ impl Disk for RealDisk {
             Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path, error)),
         }
     }
-}
-
-fn opened(
-    attempt: &'static str,
-    path: &Path,
-    options: &OpenOptions,
-) -> Result<Arc<dyn DiskFile>, StoreError> {
-    let file = options.open(path).map_err(|error| StoreError::io(attempt, path, error))?;
-    Ok(Arc::new(RealFile { path: path.to_owned(), file, past_cache: OnceLock::new() }))
 }
 
 /// Opens what `file` is once more, under whatever name it has by now.
@@ -212,13 +225,41 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::disk::BLOCK;
 
     #[test]
     fn nobody_but_its_owner_reads_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        RealDisk.create(&path).unwrap();
+        RealDisk::default().create(&path).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{mode:o}");
+    }
+
+    #[test]
+    fn a_block_is_read_as_it_was_written_whichever_way_it_went() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = vec![1; 3 * BLOCK];
+        for disk in [RealDisk::default(), RealDisk::through_cache()] {
+            let (path, name) = (folder.path().join("file"), folder.path().join("name"));
+            let file = disk.create(&path).unwrap();
+            file.write_at(&[IoSlice::new(&old)], 0).unwrap();
+            // The name by which it was opened is not its name any more.
+            disk.rename(&path, &name).unwrap();
+            let beside = disk.open_to_read(&name).unwrap();
+            let mut seen = vec![0; old.len()];
+            beside.read_at(&mut seen, 0).unwrap();
+            assert_eq!(seen, old, "and now it is in the cache");
+            let buffer: Vec<u8> = (0..3 * BLOCK).map(|at| at as u8 ^ (at >> 8) as u8).collect();
+            let start = buffer.as_ptr().align_offset(BLOCK);
+            // The second one lies in memory where it does not go past the cache.
+            for (start, offset) in [(start, BLOCK), (start + 1, 2 * BLOCK)] {
+                let block = &buffer[start..start + BLOCK];
+                file.write_blocks(block, offset as u64).unwrap();
+                beside.read_at(&mut seen, 0).unwrap();
+                assert_eq!(seen[offset..offset + BLOCK], *block);
+            }
+            assert_eq!(seen[..BLOCK], old[..BLOCK]);
+        }
     }
 }

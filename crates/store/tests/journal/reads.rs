@@ -47,11 +47,11 @@ impl CountingDisk {
 
 impl Disk for CountingDisk {
     fn open(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
-        RealDisk.open(path)
+        RealDisk::default().open(path)
     }
 
     fn open_to_read(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
-        RealDisk.open_to_read(path).map(|file| self.counting(file))
+        RealDisk::default().open_to_read(path).map(|file| self.counting(file))
     }
 
     fn open_files(&self) -> usize {
@@ -59,35 +59,35 @@ impl Disk for CountingDisk {
     }
 
     fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
-        RealDisk.create(path)
+        RealDisk::default().create(path)
     }
 
     fn exists(&self, path: &Path) -> Result<bool, StoreError> {
-        RealDisk.exists(path)
+        RealDisk::default().exists(path)
     }
 
     fn create_dir(&self, path: &Path) -> Result<(), StoreError> {
-        RealDisk.create_dir(path)
+        RealDisk::default().create_dir(path)
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<String>, StoreError> {
-        RealDisk.list(dir)
+        RealDisk::default().list(dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
-        RealDisk.rename(from, to)
+        RealDisk::default().rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> Result<(), StoreError> {
-        RealDisk.remove(path)
+        RealDisk::default().remove(path)
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<(), StoreError> {
-        RealDisk.sync_dir(dir)
+        RealDisk::default().sync_dir(dir)
     }
 
     fn lock(&self, path: &Path) -> Result<Option<Lock>, StoreError> {
-        RealDisk.lock(path)
+        RealDisk::default().lock(path)
     }
 }
 

@@ -26,13 +26,13 @@ fn a_log_is_read_while_it_grows() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("journal");
     let config = LogConfig { spares: Spares::Background, ..SMALL };
-    let mut log = Log::create(Arc::new(RealDisk), &dir, LEDGER, config).unwrap();
+    let mut log = Log::create(Arc::new(RealDisk::default()), &dir, LEDGER, config).unwrap();
     let written = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let mut seen = 0;
             while !written.load(SeqCst) {
-                let recovered = read(Arc::new(RealDisk), &dir).unwrap();
+                let recovered = read(Arc::new(RealDisk::default()), &dir).unwrap();
                 assert!(recovered.end.frame_number >= seen, "it never shrinks");
                 seen = recovered.end.frame_number;
             }
@@ -44,7 +44,7 @@ fn a_log_is_read_while_it_grows() {
         written.store(true, SeqCst);
         reader.join().unwrap();
     });
-    assert_eq!(read(Arc::new(RealDisk), &dir).unwrap().end.frame_number, 1500);
+    assert_eq!(read(Arc::new(RealDisk::default()), &dir).unwrap().end.frame_number, 1500);
 }
 
 #[test]

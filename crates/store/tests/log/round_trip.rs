@@ -131,10 +131,10 @@ fn a_log_on_the_real_disk_is_read_back_and_kept_to_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("journal");
     let config = LogConfig { spares: Spares::Background, ..SMALL };
-    let disk = || Arc::new(RealDisk);
-    assert!(!Log::exists(&RealDisk, &dir).unwrap());
+    let disk = || Arc::new(RealDisk::default());
+    assert!(!Log::exists(&RealDisk::default(), &dir).unwrap());
     let mut log = Log::create(disk(), &dir, LEDGER, config).unwrap();
-    assert!(Log::exists(&RealDisk, &dir).unwrap());
+    assert!(Log::exists(&RealDisk::default(), &dir).unwrap());
     let again = open(disk(), &dir, Known::default()).map(|_| ()).unwrap_err();
     assert!(matches!(again, StoreError::InUse { .. }), "{again}");
     for number in 1..=100 {
