@@ -342,6 +342,8 @@ impl Log {
             // If it panicked it has poisoned the log, which is said below.
             let _ = thread.join();
         }
+        // Then it did not do this itself.
+        self.writer.lock().spares.close();
         self.poison.check()
     }
 }
