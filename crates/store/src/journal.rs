@@ -185,7 +185,7 @@ impl Journal {
         let end = Arc::new(Mutex::new(recovered.end));
         let _guard = log.poison().guard("the teller");
         let pump = None;
-        let handed_over = 0;
+        let handed_over = log.reader().durable_end();
         let mut journal =
             Self { book, log, view, durable, config, end, handed_over, pump, snapshot_at, _guard };
         journal.begin();
@@ -291,10 +291,39 @@ impl Journal {
         }
     }
 
+    /// Hands the batch to the writer, and begins the next one.
+    fn hand_over(&mut self, release: Release) -> Result<(), StoreError> {
+        let filled = self.book.take();
+        let events = FrameEvents {
+            first_event: filled.first_event,
+            event_count: filled.events,
+            time: filled.time,
+        };
+        let (view, end, reader) = (self.view.clone(), self.end.clone(), self.log.reader());
+        let durable = Unsettled(self.durable.clone());
+        let done = move |written: Result<Mark, StoreError>| {
+            if let Ok(mark) = &written {
+                view.publish(filled.publication, reader.durable_end());
+                *end.lock() = *mark;
+            }
+            durable.0.set(written.clone().map(|_| reader.durable_end()));
+            release(written.map(|_| ()));
+        };
+        let end = self.log.next_body_position() + filled.body.len() as u64;
+        self.log.append(filled.body, events, Box::new(done))?;
+        self.begin();
+        if filled.events > 0 {
+            self.handed_over = end;
+            self.pump(end, filled.events);
+        }
+        Ok(())
+    }
+
     /// Writes a snapshot of all that is durable. Nothing may be on its way.
     fn snapshot(&self) -> Result<PathBuf, StoreError> {
         let from = *self.end.lock();
         let Self { book, config, .. } = self;
+        assert!(from.next_event == book.next_event(), "accounts are as of where the journal ends");
         let id = self.log.ledger_id();
         let earliest = book.earliest();
         let disk = config.disk.clone();
@@ -321,10 +350,7 @@ impl Store for Journal {
     type Book = JournalBook;
 
     fn load(&mut self, _: &[&Request]) -> Result<(), StoreError> {
-        self.log.poison().check()?;
-        let copied = self.pump.as_ref().is_none_or(Pump::has_keys);
-        self.book.keys_mut().tend(copied);
-        Ok(())
+        self.log.poison().check()
     }
 
     fn settle(&mut self) -> Result<(), StoreError> {
@@ -363,39 +389,21 @@ impl Store for Journal {
     }
 
     fn commit(&mut self, release: Release) -> Result<(), StoreError> {
-        let filled = self.book.take();
-        let events = FrameEvents {
-            first_event: filled.first_event,
-            event_count: filled.events,
-            time: filled.time,
-        };
-        let (view, end, reader) = (self.view.clone(), self.end.clone(), self.log.reader());
-        let durable = Unsettled(self.durable.clone());
-        let done = move |written: Result<Mark, StoreError>| {
-            if let Ok(mark) = &written {
-                view.publish(filled.publication, reader.durable_end());
-                *end.lock() = *mark;
-            }
-            durable.0.set(written.clone().map(|_| reader.durable_end()));
-            release(written.map(|_| ()));
-        };
-        let end = self.log.next_body_position() + filled.body.len() as u64;
-        self.log.append(filled.body, events, Box::new(done))?;
-        self.begin();
-        if filled.events > 0 {
-            self.handed_over = end;
-            self.pump(end, filled.events);
-        }
+        self.hand_over(release)?;
+        let copied = self.pump.as_ref().is_none_or(Pump::has_keys);
+        self.book.keys_mut().tend(copied, self.handed_over);
         Ok(())
     }
 
     fn close(mut self) -> Result<(), StoreError> {
         let (all, written) = crossbeam_channel::bounded(1);
-        self.commit(Box::new(move |durable| {
+        self.hand_over(Box::new(move |durable| {
             // Nobody else waits for this.
             let _ = all.send(durable);
         }))?;
-        written.recv().unwrap_or_else(|_| self.log.poison().check())?;
+        // If it was dropped, nobody knows whether the batch is durable, and how far the view is.
+        let dropped = || StoreError::Poisoned { cause: "the journal's writer panicked".into() };
+        written.recv().unwrap_or_else(|_| Err(dropped()))?;
         if let Some(pump) = self.pump.take() {
             pump.finish();
         }

@@ -146,7 +146,7 @@ mod tests {
         journal.pump.take().into_iter().for_each(Pump::finish);
         journal.settle().unwrap();
         disk.fail_at(disk.operations());
-        journal.book.keys_mut().tend(true);
+        journal.book.keys_mut().tend(true, journal.handed_over);
         assert!(journal.book.keys().kept().frozen.is_some());
         let names = || snapshot::names(&*config.disk, &config.dir).unwrap();
         for nth in 2.. {
