@@ -166,6 +166,21 @@ impl Log {
         replay: impl FnMut(FrameInfo, &[u8]) -> Result<(), StoreError>,
     ) -> Result<(Self, Recovered), StoreError> {
         let lock = lock(&*disk, dir)?;
+        Self::open_locked(disk, dir, lock, config, known, replay)
+    }
+
+    /// As [`open`](Self::open), but the caller has locked `dir` already.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but never `InUse`.
+    pub fn open_locked(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        lock: Lock,
+        config: LogConfig,
+        known: Known,
+        replay: impl FnMut(FrameInfo, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(Self, Recovered), StoreError> {
         let found = recovery::walk(&*disk, dir, known, Manner::Alone, replay)?;
         recovery::settle(&*disk, dir, &found)?;
         if let Some(Torn { path, offset, bytes }) = &found.recovered.torn {

@@ -25,7 +25,7 @@ const BUFFERS: usize = 4;
 /// A larger buffer is not kept: few frames need one.
 const LARGEST_KEPT: usize = 8 << 20;
 
-/// A segment that could not be prepared is tried again each time that such a part of one is written.
+/// A segment that could not be prepared is tried again when such a part of one is written.
 const RETRIES: u64 = 16;
 
 /// A frame on its way.

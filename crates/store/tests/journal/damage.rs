@@ -215,3 +215,13 @@ fn a_segment_that_is_gone_is_missed() {
         assert!(last || Journal::open(config(&disk)).is_err(), "segment {nth}");
     }
 }
+
+/// What a snapshot names may be gone as soon as somebody else writes one.
+#[test]
+fn a_ledger_in_use_is_not_even_looked_at() {
+    let disk = FaultyDisk::new(4);
+    let (_journal, ..) = Journal::open(config(&disk)).unwrap();
+    disk.flip(&Path::new(DIR).join("journal/00000000.seg"), 16, 0);
+    let error = Journal::open(config(&disk)).err().unwrap();
+    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+}

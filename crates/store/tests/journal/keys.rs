@@ -10,7 +10,7 @@ use tongjang_sim::drive::serve;
 use tongjang_sim::model::Model;
 use tongjang_sim::random::Random;
 use tongjang_store::disk::Disk;
-use tongjang_store::faulty::FaultyDisk;
+use tongjang_store::faulty::{FaultyDisk, Operation};
 use tongjang_store::journal::verify::verify;
 use tongjang_store::journal::{Journal, JournalConfig, KeysConfig, Sealing};
 use tongjang_store::teller::answer;
@@ -120,6 +120,22 @@ fn a_run_that_is_damaged_or_gone_is_made_anew_and_that_is_said() {
 }
 
 #[test]
+fn a_snapshot_is_not_written_if_a_run_that_it_needs_is_gone() {
+    let closed = closed(30);
+    let (mut journal, ..) = Journal::open(config(&closed.disk)).unwrap();
+    ask_again(&mut journal, &closed);
+    let operations = closed.disk.operations();
+    // The newest snapshot needs the newest run.
+    closed.disk.take_away(&runs(&closed.disk).pop().unwrap());
+    journal.close().unwrap();
+    let log = closed.disk.operation_log();
+    let begun = log[operations..].iter().any(|(_, path)| path.ends_with("snapshot.tmp"));
+    let written =
+        log[operations..].iter().any(|(operation, _)| matches!(operation, Operation::Rename));
+    assert!(begun && !written);
+}
+
+#[test]
 fn a_damaged_entry_is_found_by_verify_and_books_nothing_twice() {
     let closed = closed(23);
     let summary = verify(&config(&closed.disk), |_| ()).unwrap().summary;
@@ -213,8 +229,9 @@ fn a_window_may_become_full_between_two_loads_of_one_batch() {
             drop(journal);
             continue;
         }
-        journal.close().unwrap();
+        journal.commit(Box::new(|durable| durable.unwrap())).unwrap();
         assert!(!runs(&disk).is_empty());
+        journal.close().unwrap();
         verify(&config, |_| ()).unwrap();
     }
 }

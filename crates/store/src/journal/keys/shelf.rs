@@ -98,7 +98,8 @@ impl Shelf {
         Ok(())
     }
 
-    pub(super) fn path(&self, number: u64) -> PathBuf {
+    /// Where run `number` stands.
+    pub(in crate::journal) fn path(&self, number: u64) -> PathBuf {
         self.dir.join(format!("{PREFIX}{number:016x}"))
     }
 
