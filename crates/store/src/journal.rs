@@ -53,6 +53,7 @@ use self::pump::Pump;
 pub use self::reader::JournalReader;
 use self::record::{BadRecord, Facts, Record};
 pub use self::rehearsal::{Rehearsal, RehearsalBook};
+use self::segment::LONGEST_LOG;
 use self::snapshot::SnapshotWriter;
 use self::view::View;
 use crate::disk::{Disk, RealDisk};
@@ -109,6 +110,7 @@ pub struct Journal {
     handed_over: u64,
     /// Where the journal stood when the last snapshot was begun.
     snapshot_at: u64,
+    told_almost_full: bool,
     /// A panic between `load` and `commit` leaves a half batch in the book.
     _guard: PanicGuard,
 }
@@ -195,7 +197,18 @@ impl Journal {
             self.handed_over = end;
             self.pump(end, filled.events);
         }
+        self.mind_the_room();
         Ok(())
+    }
+
+    /// Takes nothing more in if the journal cannot become longer.
+    fn mind_the_room(&mut self) {
+        if let Err(full) = self.log.check_room() {
+            self.log.poison().set(full.to_string());
+        } else if self.log.is_almost_full() && !self.told_almost_full {
+            self.told_almost_full = true;
+            tracing::warn!(longest = LONGEST_LOG, "the journal is almost as long as one can be");
+        }
     }
 
     /// Writes a snapshot of all that is durable. Nothing may be on its way.
@@ -229,6 +242,7 @@ impl Store for Journal {
     type Book = JournalBook;
 
     fn load(&mut self, _: &[&Request]) -> Result<(), StoreError> {
+        self.log.check_room()?;
         self.log.poison().check()
     }
 

@@ -94,8 +94,21 @@ impl Journal {
         let _guard = log.poison().guard("the teller");
         let pump = None;
         let handed_over = log.reader().durable_end();
-        let mut journal =
-            Self { book, log, view, durable, config, end, handed_over, pump, snapshot_at, _guard };
+        let mut journal = Self {
+            book,
+            pump,
+            log,
+            view,
+            durable,
+            config,
+            end,
+            handed_over,
+            snapshot_at,
+            told_almost_full: false,
+            _guard,
+        };
+        // A full ledger can be read.
+        journal.mind_the_room();
         journal.begin();
         Ok((journal, reader, Opening { snapshot, unusable, recovered, accounts }))
     }
