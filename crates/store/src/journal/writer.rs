@@ -23,7 +23,7 @@ use crate::disk::{Disk, DiskFile, Lock};
 /// So many buffers are kept: one being built, one handed over, one being written, one to spare.
 const BUFFERS: usize = 4;
 /// A larger buffer is not kept: few frames need one.
-const LARGEST_KEPT: usize = 8 << 20;
+pub(super) const LARGEST_KEPT: usize = 8 << 20;
 
 /// A segment that could not be prepared is tried again when such a part of one is written.
 const RETRIES: u64 = 16;
