@@ -25,7 +25,7 @@ use super::trail::{BLOCK, Block, BlockRef, ByDirection};
 pub(super) const HEADER: usize = 8;
 /// No record is longer: a memo twice, metadata, a key and the figures stay well below.
 pub(super) const LONGEST: usize = 4 * 1024;
-/// No block of entries is longer.
+/// No block of entries is longer, with all that is around it.
 pub(super) const LONGEST_BLOCK: usize = 256;
 /// A read of this many bytes holds almost every record whole.
 pub(super) const USUAL: usize = 384;
@@ -163,6 +163,7 @@ pub(super) fn put_event(out: &mut Vec<u8>, facts: &impl Facts, event: &Event) {
 
 /// Appends a block, whose record begins at `position`.
 pub(super) fn put_block(out: &mut Vec<u8>, block: &Block, position: u64) {
+    let start = out.len();
     put_record(out, |out| {
         put_with(out, LONGEST_BLOCK, |put| {
             put.byte(BLOCK_OF_ENTRIES);
@@ -186,6 +187,7 @@ pub(super) fn put_block(out: &mut Vec<u8>, block: &Block, position: u64) {
             }
         });
     });
+    assert!(out.len() - start <= LONGEST_BLOCK, "a block has the room that is kept free for it");
 }
 
 /// Reads the record at the beginning of `bytes`, which stand at `position`.

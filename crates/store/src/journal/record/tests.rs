@@ -137,6 +137,30 @@ fn no_record_is_longer_than_what_is_kept_free_for_it() {
 }
 
 #[test]
+fn no_block_is_longer_than_what_is_kept_free_for_it() {
+    // As far apart as a journal is long, as many as it has room for, and all of them told.
+    let (end, many) = ((1 << 42) - 8, 1 << 40);
+    let at = |position, number| {
+        let end = Timestamp::from_micros(i64::MAX);
+        BlockRef { number, position, end, credits: many }
+    };
+    let positions = std::array::from_fn(|nth| (nth as u64 + 1) * ((1 << 38) - 8));
+    let block = Block {
+        slot: u32::MAX,
+        this: at(end, many),
+        previous: at(8, many - 1),
+        jump: at(8, many - 2),
+        with: ByDirection { credit: at(8, many - 3), debit: at(8, many - 4) },
+        credit_mask: u16::MAX,
+        positions,
+    };
+    let mut record = Vec::new();
+    put_block(&mut record, &block, end);
+    assert!((200..=LONGEST_BLOCK).contains(&record.len()), "{}", record.len());
+    assert_eq!(read(&record, end, &Table::default()), Ok(Record::Block(block)));
+}
+
+#[test]
 fn a_filler_is_read_as_one() {
     let mut body = Vec::new();
     put_filler(&mut body, 4096);
