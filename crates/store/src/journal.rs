@@ -134,15 +134,16 @@ impl Journal {
         let last = self.book.earliest().micros().saturating_sub(1);
         let time = Timestamp::from_micros(last);
         let events = FrameEvents { first_event: self.log.next_event(), event_count: 0, time };
-        let (end, reader, durable) = (self.end.clone(), self.log.reader(), self.durable.clone());
+        let (end, reader) = (self.end.clone(), self.log.reader());
+        let durable = Unsettled(self.durable.clone());
         let done = move |written: Result<Mark, StoreError>| {
             if let Ok(mark) = &written {
                 *end.lock() = *mark;
             }
-            durable.set(written.map(|_| reader.durable_end()));
+            durable.0.set(written.map(|_| reader.durable_end()));
         };
         self.log.append(body, events, Box::new(done))?;
-        self.begin();
+        self.book.move_on(self.log.next_body_position(), self.log.room());
         Ok(())
     }
 

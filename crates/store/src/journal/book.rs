@@ -177,6 +177,14 @@ impl JournalBook {
         self.frame.room = room;
     }
 
+    /// Moves the frame, which must be empty: its body will stand at `base` and have at most `room`
+    /// bytes.
+    pub(super) fn move_on(&mut self, base: u64, room: usize) {
+        assert!(self.frame.events == 0 && self.frame.body.is_empty(), "only an empty frame moves");
+        self.frame.base = base;
+        self.frame.room = room;
+    }
+
     /// Takes out what the batch wrote; `begin` must come next.
     pub(super) fn take(&mut self) -> Filled {
         let mut frame = std::mem::take(&mut self.frame);

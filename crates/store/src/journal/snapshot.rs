@@ -405,6 +405,9 @@ fn read_items(
                 pieces.fill(start + bytes)?;
                 have = std::mem::take(&mut pieces.have);
                 let Some(slots) = have.get(start..start + bytes) else { return Ok(None) };
+                if slots.as_chunks::<8>().0.contains(&[0; 8]) {
+                    return Ok(None);
+                }
                 if let Some(keys) = replay.keys_mut() {
                     for slot in slots.as_chunks::<8>().0 {
                         keys.restore(shard as usize, u64::from_le_bytes(*slot));
