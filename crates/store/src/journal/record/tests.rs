@@ -3,11 +3,12 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tongjang_core::apply::apply;
-use tongjang_core::{Caller, Decision, MemoryBook, Request, decide};
+use tongjang_core::{Caller, Command, Decision, MemoryBook, Request, decide};
 
 use super::*;
 use crate::Row;
 use crate::journal::row::{self, Whose};
+use crate::journal::trail::{BlockRef, ByDirection};
 
 /// Accounts in the order of their opening.
 #[derive(Default)]
