@@ -178,7 +178,9 @@ impl ArchivistThread {
 
     fn send(&self, job: Job) {
         // If the thread is gone, the window grows, and the next start seals it.
-        let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
+        if self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_err()) {
+            tracing::error!("nobody writes idempotency keys to runs any more; restart the server");
+        }
     }
 
     /// What was told since the last time.
