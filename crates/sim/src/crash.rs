@@ -31,6 +31,7 @@ pub fn config(disk: &FaultyDisk) -> JournalConfig {
             spares: Spares::Inline,
             // Some batches are written on the teller's thread, some on the writer's.
             inline_bytes: 2 << 10,
+            ..LogConfig::default()
         },
         ..JournalConfig::new(DIR, [7; 16])
     }

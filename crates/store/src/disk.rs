@@ -29,7 +29,7 @@ pub trait Disk: Send + Sync + 'static {
     /// Opens a file that exists, to read only.
     fn open_to_read(&self, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError>;
 
-    /// How many files may be kept open to read from, besides those that are open for a while.
+    /// How many files may be kept open to read from. At most as many again are open for a while.
     fn open_files(&self) -> usize {
         256
     }
@@ -69,8 +69,8 @@ pub trait DiskFile: Send + Sync {
     /// Fills `bytes` from `offset` on; an error if the file ends before.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<(), StoreError>;
 
-    /// As `read_at`, if that need not wait for the disk; `false` if it must. Then the bytes are
-    /// nobody's knows what, and still to be read.
+    /// As `read_at`, if that need not wait for the disk; `false` if it must, or if nobody can tell.
+    /// Then nobody knows what is in the bytes, and they are still to be read.
     fn read_at_once(&self, bytes: &mut [u8], offset: u64) -> Result<bool, StoreError> {
         self.read_at(bytes, offset).map(|()| true)
     }

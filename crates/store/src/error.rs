@@ -43,6 +43,14 @@ pub enum StoreError {
         /// The newest known.
         known: u16,
     },
+    /// The journal is as long as one can be. It can still be read.
+    #[error("{} is full: no journal is longer than {longest} bytes", path.display())]
+    Full {
+        /// The folder.
+        path: PathBuf,
+        /// How long it can be.
+        longest: u64,
+    },
     /// An earlier write or sync failed, so nothing more is taken in until a restart.
     #[error("the store stopped after a failure: {cause}")]
     Poisoned {

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use self::content::Content;
 use self::random::Random;
 use crate::StoreError;
-use crate::disk::{Disk, DiskFile, Lock};
+use crate::disk::{BLOCK, Disk, DiskFile, Lock};
 
 pub use self::content::SECTOR;
 
@@ -416,6 +416,13 @@ impl DiskFile for FaultyFile {
         }
         state.contents[self.content].write(place(offset), &bytes);
         answer(fate, "write", &self.path)
+    }
+
+    fn write_blocks(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
+        let whole = offset.is_multiple_of(BLOCK as u64) && bytes.len().is_multiple_of(BLOCK);
+        assert!(whole, "whole blocks, and not {} bytes at {offset}", bytes.len());
+        assert!(bytes.as_ptr().addr().is_multiple_of(BLOCK), "a block's place in memory");
+        self.write_at(&[IoSlice::new(bytes)], offset)
     }
 
     fn sync(&self) -> Result<(), StoreError> {

@@ -1,16 +1,18 @@
 //! Batches that are booked together or not at all: what the model says comes of them, and a crash
 //! at any operation leaves all of a batch or nothing of it.
 
-use std::sync::mpsc;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
 
 use proptest::prelude::*;
 use tongjang_core::{Event, Request};
 use tongjang_sim::ask::{Desk, Keys, random_ask};
-use tongjang_sim::crash::{check_reader, config, open, verified};
+use tongjang_sim::crash::{DIR, check_reader, config, open, verified};
 use tongjang_sim::drive::{serve, serve_together};
 use tongjang_sim::model::Model;
 use tongjang_sim::random::Random;
 use tongjang_store::faulty::FaultyDisk;
+use tongjang_store::journal::log::{Known, Log};
 use tongjang_store::journal::{Journal, JournalConfig};
 use tongjang_store::teller::Teller;
 use tongjang_store::{Answer, BundleReply, Store, StoreError, TellerLimits, Together};
@@ -72,6 +74,43 @@ impl Batches {
         all
     }
 
+    /// Deposits, so many together that the rest of a segment cannot hold all of them.
+    fn large() -> Self {
+        let (mut desk, mut model) = (Desk::new(Keys::Each), Model::default());
+        let (mut batches, mut together, mut events_after) = (Vec::new(), Vec::new(), vec![0]);
+        for index in 0..18 {
+            let deposit = |desk: &mut Desk| desk.request([3, 7, 0, 0, 1, 0, 4, 9]);
+            let batch: Vec<Request> = match index {
+                0 => vec![desk.request([0, 7, 0, 1, 0, 0, 0, 9])],
+                _ if is_together(index) => (0..35).map(|_| deposit(&mut desk)).collect(),
+                _ => vec![deposit(&mut desk)],
+            };
+            together.push(is_together(index).then(|| model.ask_together(&batch)));
+            if !is_together(index) {
+                batch.iter().for_each(|request| desk.saw(&model.ask(request).outcome));
+            }
+            batches.push(batch);
+            events_after.push(model.events.len());
+        }
+        Self { batches, together, events_after, model }
+    }
+
+    /// Crashes at each operation in turn, and looks at what is left.
+    fn crash_everywhere(&self, seed: u64) {
+        let disk = FaultyDisk::new(seed);
+        let (answered, error) = self.run(&disk);
+        assert!(answered == self.batches.len() && error.is_none(), "{error:?}");
+        for index in 0..disk.operations() {
+            let disk = FaultyDisk::new(seed);
+            disk.crash_at(index);
+            let (answered, _) = self.run(&disk);
+            for nth in 0..2 {
+                let left = disk.survivor(seed ^ (index as u64 * 2 + nth));
+                self.check(&left, answered);
+            }
+        }
+    }
+
     /// Lives through it as far as the disk lets it: how many batches were answered.
     fn run(&self, disk: &FaultyDisk) -> (usize, Option<StoreError>) {
         let mut answered = 0;
@@ -122,6 +161,17 @@ fn outcomes(answers: &[Answer]) -> Vec<Event> {
     answers.iter().map(|answer| answer.outcome.clone().unwrap()).collect()
 }
 
+/// How many frames fill the rest of a segment with nothing.
+fn fillers(disk: &FaultyDisk) -> usize {
+    let (dir, mut fillers) = (Path::new(DIR).join("journal"), 0);
+    Log::read_only(Arc::new(disk.clone()), &dir, Known::default(), |frame, _| {
+        fillers += usize::from(frame.events.event_count == 0);
+        Ok(())
+    })
+    .unwrap();
+    fillers
+}
+
 #[test]
 fn a_crash_at_any_operation_leaves_all_of_a_batch_or_nothing() {
     for seed in seeds(2) {
@@ -130,20 +180,18 @@ fn a_crash_at_any_operation_leaves_all_of_a_batch_or_nothing() {
             let booked = batches.together.iter().flatten();
             let all = booked.filter(|together| matches!(together, Together::All(_))).count();
             assert!(all > 1, "hardly a batch is booked");
-            let disk = FaultyDisk::new(seed);
-            let (answered, error) = batches.run(&disk);
-            assert!(answered == batches.batches.len() && error.is_none(), "{error:?}");
-            for index in 0..disk.operations() {
-                let disk = FaultyDisk::new(seed);
-                disk.crash_at(index);
-                let (answered, _) = batches.run(&disk);
-                for nth in 0..2 {
-                    let left = disk.survivor(seed ^ (index as u64 * 2 + nth));
-                    batches.check(&left, answered);
-                }
-            }
+            batches.crash_everywhere(seed);
         });
     }
+}
+
+#[test]
+fn a_crash_where_a_segment_is_filled_up_leaves_all_of_a_batch_or_nothing() {
+    let batches = Batches::large();
+    let disk = FaultyDisk::new(1);
+    batches.run(&disk);
+    assert!(fillers(&disk) > 0, "no batch was too long for the rest of a segment");
+    batches.crash_everywhere(1);
 }
 
 /// A batch of so many deposits into one account.
@@ -265,7 +313,7 @@ fn bundles_wait_in_a_bounded_room_and_leave_the_other_one_free() {
     // The teller is held up by whoever gives out the first answer.
     let (hold, held) = mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
-    let messenger: tongjang_store::Messenger = std::sync::Arc::new(move |deliver| {
+    let messenger: tongjang_store::Messenger = Arc::new(move |deliver| {
         let _ = held.lock().unwrap().recv();
         deliver();
     });

@@ -7,6 +7,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Advice, fadvise};
@@ -41,7 +42,8 @@ impl RealDisk {
     ) -> Result<Arc<dyn DiskFile>, StoreError> {
         let file = options.open(path).map_err(|error| StoreError::io(attempt, path, error))?;
         let past_cache = if self.through_cache { None.into() } else { OnceLock::new() };
-        Ok(Arc::new(RealFile { path: path.to_owned(), file, past_cache }))
+        let refused = AtomicBool::new(false);
+        Ok(Arc::new(RealFile { path: path.to_owned(), file, past_cache, refused }))
     }
 }
 
@@ -51,6 +53,8 @@ struct RealFile {
     /// The same file past the operating system's cache, opened when it is first needed; `None` if
     /// the file system has no such thing, or it is not to be used.
     past_cache: OnceLock<Option<File>>,
+    /// A write past the cache was refused, so none is tried any more.
+    refused: AtomicBool,
 }
 
 impl Disk for RealDisk {
@@ -63,8 +67,9 @@ impl Disk for RealDisk {
     }
 
     fn open_files(&self) -> usize {
-        // Half of what the process may open; the connections take the other half.
-        let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / 2;
+        // Of what the process may open a quarter: those who read at this moment may hold as many
+        // again for a while, and the connections take the other half.
+        let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / 4;
         usize::try_from(most.clamp(*OPEN_FILES.start(), *OPEN_FILES.end())).unwrap_or(usize::MAX)
     }
 
@@ -126,18 +131,12 @@ impl Disk for RealDisk {
 }
 
 /// Opens what `file` is once more, under whatever name it has by now.
-#[cfg(target_os = "linux")]
 fn past_cache(file: &File) -> Option<File> {
     use std::os::fd::AsRawFd;
 
     let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn past_cache(_: &File) -> Option<File> {
-    None
 }
 
 impl RealFile {
@@ -161,9 +160,9 @@ impl DiskFile for RealFile {
         let mut parts = [IoSliceMut::new(bytes)];
         match rustix::io::preadv2(&self.file, &mut parts, offset, ReadWriteFlags::NOWAIT) {
             Ok(read) => Ok(read == all),
-            // Nothing at hand, interrupted, or a file system that cannot tell.
-            Err(Errno::AGAIN | Errno::INTR | Errno::OPNOTSUPP) => Ok(false),
-            Err(errno) => Err(self.error("read")(errno.into())),
+            // Nothing at hand, a kernel or a file system that cannot tell, or a true error: the
+            // read that follows says which.
+            Err(_) => Ok(false),
         }
     }
 
@@ -173,8 +172,11 @@ impl DiskFile for RealFile {
     }
 
     fn will_read(&self, offset: u64, len: usize) {
-        // It is a hint: where it fails, the reads that follow are slower and no worse.
-        let _ = fadvise(&self.file, offset, NonZeroU64::new(len as u64), Advice::WillNeed);
+        // No length would mean all to the end of the file.
+        if let Some(len) = NonZeroU64::new(len as u64) {
+            // It is a hint: where it fails, the reads that follow are slower and no worse.
+            let _ = fadvise(&self.file, offset, Some(len), Advice::WillNeed);
+        }
     }
 
     fn write_at(&self, parts: &[IoSlice<'_>], mut offset: u64) -> Result<(), StoreError> {
@@ -196,15 +198,20 @@ impl DiskFile for RealFile {
     }
 
     fn write_blocks(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
-        let file = self.past_cache.get_or_init(|| past_cache(&self.file));
-        match file.as_ref().map(|file| file.write_all_at(bytes, offset)) {
-            Some(Ok(())) => Ok(()),
+        let file = self.past_cache.get_or_init(|| past_cache(&self.file)).as_ref();
+        let file = file.filter(|_| !self.refused.load(Relaxed));
+        match file.map(|file| file.write_all_at(bytes, offset)) {
+            Some(Ok(())) => return Ok(()),
             // A file system may find only now that it cannot, or only not at such places.
-            Some(Err(error)) if error.kind() != io::ErrorKind::InvalidInput => {
-                Err(self.error("write")(error))
+            Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.refused.store(true, Relaxed);
+                let path = self.path.display();
+                tracing::debug!(%path, "cannot be written past the operating system's cache");
             }
-            _ => self.write_at(&[IoSlice::new(bytes)], offset),
+            Some(Err(error)) => return Err(self.error("write")(error)),
+            None => {}
         }
+        self.write_at(&[IoSlice::new(bytes)], offset)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -234,6 +241,15 @@ mod tests {
         RealDisk::default().create(&path).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{mode:o}");
+    }
+
+    #[test]
+    fn a_look_that_fails_leaves_it_to_the_read_to_say_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RealDisk::default().create(&folder.path().join("file")).unwrap();
+        // No system takes such an offset.
+        assert!(!file.read_at_once(&mut [0; 8], u64::MAX).unwrap());
+        assert!(matches!(file.read_at(&mut [0; 8], u64::MAX), Err(StoreError::Io { .. })));
     }
 
     #[test]

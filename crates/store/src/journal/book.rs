@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::{Condvar, Mutex};
 use tongjang_core::{
@@ -48,14 +49,28 @@ impl Durable {
 
     /// Waits until all before `until` is durable.
     pub(super) fn wait_until(&self, until: u64) -> Result<(), StoreError> {
+        self.wait_unless(&AtomicBool::new(false), until).map(|_| ())
+    }
+
+    /// As [`wait_until`](Self::wait_until), but not any longer once `stop` is set and
+    /// [`wake`](Self::wake) was called. Says whether all is durable.
+    pub(super) fn wait_unless(&self, stop: &AtomicBool, until: u64) -> Result<bool, StoreError> {
         let mut end = self.end.lock();
         loop {
             match &*end {
-                Ok(end) if *end >= until => return Ok(()),
+                Ok(end) if *end >= until => return Ok(true),
+                Ok(_) if stop.load(Relaxed) => return Ok(false),
                 Ok(_) => self.moved.wait(&mut end),
                 Err(error) => return Err(error.clone()),
             }
         }
+    }
+
+    /// Lets those who wait look whether they are to stop.
+    pub(super) fn wake(&self) {
+        // Under the lock, so that nobody is between his look and his sleep.
+        let _end = self.end.lock();
+        self.moved.notify_all();
     }
 }
 
@@ -158,6 +173,14 @@ impl JournalBook {
         assert!(self.frame.events == 0 && body.is_empty(), "the frame before was taken out");
         self.frame.body = body;
         self.frame.publication = publication;
+        self.frame.base = base;
+        self.frame.room = room;
+    }
+
+    /// Moves the frame, which must be empty: its body will stand at `base` and have at most `room`
+    /// bytes.
+    pub(super) fn move_on(&mut self, base: u64, room: usize) {
+        assert!(self.frame.events == 0 && self.frame.body.is_empty(), "only an empty frame moves");
         self.frame.base = base;
         self.frame.room = room;
     }

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use tongjang_core::{AccountId, Event, Opened};
 
+use super::JournalConfig;
 use super::frame::{FIRST_EVENT, FrameInfo};
 use super::log::{Known, Log, Recovered};
+use super::opening::{Loading, identity};
 use super::record::{self, Facts, Record};
 use super::replay::Keys;
-use super::{JournalConfig, Loading, identity};
 use crate::StoreError;
 
 /// Shows `each` event of the ledger in `config.dir`, the oldest first.

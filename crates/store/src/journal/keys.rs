@@ -196,12 +196,15 @@ impl KeyIndex {
         self.window.insert(Entry::new(hash.print(), position));
     }
 
-    /// The keys that are not in the window are in a run, or about to be. To be called between two
-    /// batches. While the window is being copied it is not `free` to be frozen.
-    pub(super) fn tend(&mut self, free: bool) {
+    /// Takes over what the archivist did, and freezes a full window for him. To be called between
+    /// two batches: he waits until all of the window is durable, so all of it must have been
+    /// `handed_over`, which says where that ends. While the window is being copied it is not
+    /// `free` to be frozen.
+    pub(super) fn tend(&mut self, free: bool, handed_over: u64) {
         self.hear();
         if self.frozen.is_none() && free && self.window.len() >= self.shelf.config.window.max(1) {
             let (from, until) = (self.sealed_until(), self.newest + 8);
+            assert!(until <= handed_over, "a window is frozen between two batches");
             let next = Window::as_large_as(&self.window);
             let window = std::mem::replace(&mut self.window, next);
             self.frozen = Some(Arc::new(Frozen { window, from, until }));
@@ -211,14 +214,15 @@ impl KeyIndex {
         }
     }
 
-    /// The same while the journal is read back: a start need not wait for what can be done
-    /// afterwards, but a whole journal's keys must not be in memory at once either.
+    /// As [`tend`](Self::tend) while the journal is read back: a start need not wait for what can
+    /// be done afterwards, but a whole journal's keys must not be in memory at once either.
     pub(super) fn tend_while_reading(&mut self) {
         // A snapshot's shards are as of different commits. The window has no end before the
         // journal has led to the newest of them, and what has no end cannot be sealed.
         let whole = self.restored == 0;
         if whole && self.window.len() >= self.shelf.config.window.saturating_mul(2) {
-            self.tend(true);
+            // What is read back is durable.
+            self.tend(true, u64::MAX);
         }
     }
 

@@ -18,7 +18,7 @@ use super::lock::lock;
 use super::log_reader::LogReader;
 use super::poison::Poison;
 use super::recovery::{self, Manner};
-use super::segment::{Layout, SEGMENT_BYTES, SegmentHeader, make, segment_number};
+use super::segment::{LONGEST_LOG, Layout, SEGMENT_BYTES, SegmentHeader, make, segment_number};
 use super::writer::{self, Job, Writer};
 use crate::StoreError;
 use crate::disk::{Disk, Lock};
@@ -40,6 +40,8 @@ pub struct LogConfig {
     /// A frame of so many bytes at most is written on the thread that hands it over if no other is
     /// on its way: to wake the writer's takes a good part of the time of a sync.
     pub inline_bytes: usize,
+    /// How long the log may become, in bytes: [`LONGEST_LOG`], or less in a test.
+    pub longest: u64,
 }
 
 /// Who prepares the next segment when the current one is half full.
@@ -55,7 +57,8 @@ pub enum Spares {
 impl Default for LogConfig {
     fn default() -> Self {
         let spares = Spares::default();
-        Self { segment_bytes: SEGMENT_BYTES, spares, inline_bytes: 1 << 10 }
+        let (inline_bytes, longest) = (1 << 10, LONGEST_LOG);
+        Self { segment_bytes: SEGMENT_BYTES, spares, inline_bytes, longest }
     }
 }
 
@@ -97,12 +100,14 @@ pub struct Torn {
 
 /// A log that is open to be written, by one process at a time.
 pub struct Log {
+    dir: PathBuf,
     layout: Layout,
     ledger_id: [u8; 16],
     /// Where the next frame begins; the frames before it may still be on their way.
     tail: u64,
     next_event: u64,
     inline_bytes: usize,
+    longest: u64,
     writer: Arc<Mutex<Writer>>,
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -166,6 +171,21 @@ impl Log {
         replay: impl FnMut(FrameInfo, &[u8]) -> Result<(), StoreError>,
     ) -> Result<(Self, Recovered), StoreError> {
         let lock = lock(&*disk, dir)?;
+        Self::open_locked(disk, dir, lock, config, known, replay)
+    }
+
+    /// As [`open`](Self::open), but the caller has locked `dir` already.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but never `InUse`.
+    pub fn open_locked(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        lock: Lock,
+        config: LogConfig,
+        known: Known,
+        replay: impl FnMut(FrameInfo, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(Self, Recovered), StoreError> {
         let found = recovery::walk(&*disk, dir, known, Manner::Alone, replay)?;
         recovery::settle(&*disk, dir, &found)?;
         if let Some(Torn { path, offset, bytes }) = &found.recovered.torn {
@@ -236,11 +256,13 @@ impl Log {
             .spawn(move || Writer::run(&its_own, &at_the_door))
             .map_err(|source| StoreError::io("start a thread for", dir, source))?;
         Ok(Self {
+            dir: dir.to_owned(),
             layout,
             ledger_id,
             tail: end.position,
             next_event: end.next_event,
             inline_bytes: config.inline_bytes,
+            longest: config.longest.min(LONGEST_LOG),
             writer,
             jobs: Some(jobs),
             thread: Some(thread),
@@ -264,6 +286,24 @@ impl Log {
     /// How many bytes the body of the next frame may have.
     pub fn room(&self) -> usize {
         self.layout.room_at(self.tail)
+    }
+
+    /// Whether there is room for a further frame, whatever it holds.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] if the log cannot become longer.
+    pub fn check_room(&self) -> Result<(), StoreError> {
+        // What the rest of a segment has no room for goes into the next one.
+        let segments = self.layout.segment_of(self.tail) + 2;
+        if segments * self.layout.segment_bytes() <= self.longest {
+            return Ok(());
+        }
+        Err(StoreError::Full { path: self.dir.clone(), longest: self.longest })
+    }
+
+    /// Whether four fifths of the longest log are written.
+    pub fn is_almost_full(&self) -> bool {
+        self.tail / 4 >= self.longest / 5
     }
 
     /// How many bytes the body of a segment's first frame may have: no other may have more.
@@ -291,7 +331,8 @@ impl Log {
     /// [`StoreError::Poisoned`] after any failure; `done` is then called with an error, too.
     ///
     /// # Panics
-    /// If the body is larger than [`room`](Self::room), or its first event is not the next one.
+    /// If the body is larger than [`room`](Self::room), its first event is not the next one, or
+    /// the log would become too [long](Self::check_room).
     pub fn append(
         &mut self,
         body: Vec<u8>,
@@ -303,6 +344,7 @@ impl Log {
         if !body.is_empty() {
             assert!(events.first_event == self.next_event, "events are numbered without a gap");
             let end = position + (FRAME_HEADER + body.len()) as u64;
+            assert!(end <= self.longest, "a log is asked for its room before a frame is filled");
             self.tail = self.layout.next_frame(end);
             self.next_event += u64::from(events.event_count);
         }
@@ -337,12 +379,25 @@ impl Log {
     /// # Errors
     /// What the log failed at, now or earlier.
     pub fn close(mut self) -> Result<(), StoreError> {
+        self.stop();
+        self.poison.check()
+    }
+
+    fn stop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // If it panicked it has poisoned the log, which is said below.
+            // If it panicked it has poisoned the log.
             let _ = thread.join();
         }
-        self.poison.check()
+        // Then it did not do this itself.
+        self.writer.lock().spares.close();
+    }
+}
+
+/// Also a log that is not closed gives its directory free only after its last write.
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

@@ -19,6 +19,10 @@ use crate::disk::{Disk, DiskFile};
 const GAP: u64 = 512;
 /// But no more than about so much is read in one piece.
 const LONGEST_RUN: u64 = 64 << 10;
+/// So many are expected to read at once, and together they hold no more files than are kept.
+const READERS: usize = 64;
+/// No reader holds more files than this at once; most of them are those that are kept.
+const FILES_AT_ONCE: usize = 32;
 
 /// Reads what is durable. Clones share the open files.
 #[derive(Clone)]
@@ -32,6 +36,8 @@ struct Shared {
     durable: AtomicU64,
     recent: Recent,
     files: RwLock<Files>,
+    /// How many files a reader may hold at once.
+    at_once: usize,
 }
 
 /// The open segments. So many are kept at most, as a process may not open any number of files.
@@ -47,9 +53,11 @@ struct Files {
 impl LogReader {
     pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path, layout: Layout, durable: u64) -> Self {
         let (dir, durable) = (dir.to_owned(), AtomicU64::new(durable));
-        let files = Files { most: disk.open_files().max(1), open: Vec::new(), count: 0, hand: 0 };
+        let most = disk.open_files().max(1);
+        let at_once = (most / READERS).clamp(1, FILES_AT_ONCE);
+        let files = Files { most, open: Vec::new(), count: 0, hand: 0 };
         let (recent, files) = (Recent::default(), RwLock::new(files));
-        Self(Arc::new(Shared { disk, dir, layout, durable, recent, files }))
+        Self(Arc::new(Shared { disk, dir, layout, durable, recent, files, at_once }))
     }
 
     /// Where the log's durable bytes end.
@@ -117,6 +125,29 @@ impl LogReader {
         len: usize,
         bytes: &mut Vec<u8>,
     ) -> Result<Vec<Range<usize>>, StoreError> {
+        let (runs, places) = self.plan(positions, len);
+        bytes.resize(runs.last().map_or(0, |run| run.span().end), 0);
+        let mut missing: Vec<&Run> = runs.iter().collect();
+        missing.retain(|run| !self.0.recent.read(run.position, &mut bytes[run.span()]));
+        // The disk is told of all before the first is waited for.
+        let mut waiting = Vec::new();
+        self.with_files(&missing, |run, file, offset| {
+            if !file.read_at_once(&mut bytes[run.span()], offset)? {
+                file.will_read(offset, run.span().len());
+                waiting.push(run);
+            }
+            Ok(())
+        })?;
+        self.with_files(&waiting, |run, file, offset| {
+            file.read_at(&mut bytes[run.span()], offset)
+        })?;
+        // Where neighbours came along, a record that is longer than most is there to its end.
+        Ok(places.into_iter().map(|(run, at)| at..runs[run].span().end).collect())
+    }
+
+    /// In which pieces to read what begins at each of `positions`, and for each of them in which
+    /// piece it is and where it begins among the bytes of all.
+    fn plan(&self, positions: &[u64], len: usize) -> (Vec<Run>, Vec<(usize, usize)>) {
         let mut runs: Vec<Run> = Vec::with_capacity(positions.len());
         let mut places = Vec::with_capacity(positions.len());
         for position in positions {
@@ -135,24 +166,7 @@ impl LogReader {
             };
             places.push((runs.len() - 1, at));
         }
-        bytes.resize(runs.last().map_or(0, |run| run.span().end), 0);
-        let files = self.files(&runs)?;
-        let mut waiting = Vec::new();
-        for (run, file) in runs.iter().zip(&files) {
-            if self.0.recent.read(run.position, &mut bytes[run.span()]) {
-                continue;
-            }
-            let offset = self.0.layout.offset_of(run.position);
-            if !file.read_at_once(&mut bytes[run.span()], offset)? {
-                file.will_read(offset, run.span().len());
-                waiting.push((run, file));
-            }
-        }
-        for (run, file) in waiting {
-            file.read_at(&mut bytes[run.span()], self.0.layout.offset_of(run.position))?;
-        }
-        // Where neighbours came along, a record that is longer than most is there to its end.
-        Ok(places.into_iter().map(|(run, at)| at..runs[run].span().end).collect())
+        (runs, places)
     }
 
     /// Tells that `len` bytes from each of `positions` on will be read.
@@ -223,9 +237,32 @@ impl LogReader {
             && position - run.position < LONGEST_RUN
     }
 
-    /// The file of each of `runs`; those that are open are looked up under one lock.
-    fn files(&self, runs: &[Run]) -> Result<Vec<Arc<dyn DiskFile>>, StoreError> {
-        let segments = runs.iter().map(|run| self.0.layout.segment_of(run.position));
+    /// Calls `each` for every one of `runs`, which ascend, with its file and where in it the run
+    /// begins. Few files are held at once: pages whose rows are far apart come through hundreds.
+    fn with_files<'a>(
+        &self,
+        runs: &[&'a Run],
+        mut each: impl FnMut(&'a Run, &dyn DiskFile, u64) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let layout = self.0.layout;
+        let segment = |run: &Run| layout.segment_of(run.position);
+        let by_file: Vec<_> = runs.chunk_by(|one, two| segment(one) == segment(two)).collect();
+        for few in by_file.chunks(self.0.at_once) {
+            let files = self.files(few.iter().map(|runs| segment(runs[0])))?;
+            for (runs, file) in few.iter().zip(files) {
+                for run in *runs {
+                    each(run, &*file, layout.offset_of(run.position))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The files of `segments`; those that are open are looked up under one lock.
+    fn files(
+        &self,
+        segments: impl Iterator<Item = u64> + Clone,
+    ) -> Result<Vec<Arc<dyn DiskFile>>, StoreError> {
         let known: Vec<Option<Arc<dyn DiskFile>>> = {
             let files = self.0.files.read();
             segments.clone().map(|segment| files.get(segment).cloned()).collect()

@@ -26,8 +26,9 @@ const ENOUGH: usize = 512 << 10;
 
 /// A snapshot under way.
 pub(super) struct Pump {
-    pieces: Sender<Piece>,
-    writer: JoinHandle<()>,
+    /// `None` when it is to end.
+    pieces: Option<Sender<Piece>>,
+    writer: Option<JoinHandle<()>>,
     next_shard: usize,
     next_slot: usize,
     /// Whether the last piece was handed over.
@@ -75,6 +76,7 @@ impl Pump {
                 Err(error) => tracing::warn!(%error, "a snapshot was not written"),
             })
             .map_err(|source| StoreError::io("start a thread for", dir, source))?;
+        let (pieces, writer) = (Some(pieces), Some(writer));
         Ok(Self { pieces, writer, next_shard: 0, next_slot: 0, all: false })
     }
 
@@ -87,12 +89,13 @@ impl Pump {
     /// `book` and ends at `end`, unless the disk is still busy with those before. Says whether the
     /// snapshot is over.
     pub(super) fn step(&mut self, book: &JournalBook, end: u64, events: u32) -> bool {
-        if self.writer.is_finished() {
+        if self.writer.as_ref().is_none_or(JoinHandle::is_finished) {
             return true;
         }
-        if self.all || self.pieces.is_full() {
+        let Some(pieces) = self.pieces.as_ref().filter(|pieces| !self.all && !pieces.is_full())
+        else {
             return false;
-        }
+        };
         let mut items = Vec::new();
         let next_event = book.next_event();
         let until = (self.next_shard + SHARDS).min(KeyIndex::SHARDS);
@@ -109,15 +112,24 @@ impl Pump {
         }
         let last = self.all.then_some(Last { end, next_event });
         // If the thread is gone it has said why, and the next step sees that it is.
-        let _ = self.pieces.send(Piece { items, last });
+        let _ = pieces.send(Piece { items, last });
         false
     }
 
     /// Waits until the snapshot is written, or given up if not all of it was handed over.
     pub(super) fn finish(self) {
-        drop(self.pieces);
-        // A panic there was reported by the thread itself, and there is one snapshot less.
-        let _ = self.writer.join();
+        drop(self);
+    }
+}
+
+/// A thread that went on would write under a name that the next one uses.
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.pieces = None;
+        if let Some(writer) = self.writer.take() {
+            // A panic there was reported by the thread itself, and there is one snapshot less.
+            let _ = writer.join();
+        }
     }
 }
 

@@ -22,8 +22,9 @@ struct Ring {
 }
 
 impl Recent {
-    /// Takes in what was written at `position`; between that and what was written before it, there
-    /// are zeros.
+    /// Takes in what was written at `position`. What is between that and what was written before
+    /// it is given out as zeros: a few that stand there, or at a roll a segment's header, which
+    /// nobody reads here.
     pub(super) fn keep(&self, position: u64, parts: &[&[u8]]) {
         let mut ring = self.0.write();
         let length: u64 = parts.iter().map(|part| part.len() as u64).sum();

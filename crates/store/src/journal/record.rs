@@ -3,6 +3,8 @@
 //! `docs/journal-format.md` gives them byte by byte. A record says an account by its place in the
 //! table (its slot), so reading one needs the table; [`Facts`] lends it.
 
+mod block;
+mod command;
 mod extent;
 #[cfg(test)]
 mod tests;
@@ -10,22 +12,24 @@ mod tests;
 use std::sync::Arc;
 
 use tongjang_core::{
-    AccountId, AccountNumber, Amount, Balance, Bank, Booked, Command, Currency, Direction, Entry,
+    AccountId, AccountNumber, Amount, Balance, Bank, Booked, Currency, Direction, Entry,
     EntryNumber, Event, Fingerprint, Hash, IdempotencyKey, KeyUse, Kind, Memo, Metadata, Opened,
-    Opening, Refused, Rejection, Status, StatusChanged, Timestamp, Transaction, TransactionId,
-    UserId,
+    Opening, Status, StatusChanged, Timestamp, Transaction, TransactionId, UserId,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
+pub(super) use self::block::put_block;
+use self::block::take_block;
+use self::command::{put_command, put_rejection, take_refused};
 pub(super) use self::extent::{at_most, put_filler};
-use super::bytes::{INT_MOST, Put, Take, UINT_MOST, put_int, put_text, put_uint, put_with};
-use super::trail::{BLOCK, Block, BlockRef, ByDirection};
+use super::bytes::{INT_MOST, Put, Take, UINT_MOST, put_text, put_uint, put_with};
+use super::trail::Block;
 
 /// Before each record: its length with this header, and a check of what follows; 4 bytes each.
 pub(super) const HEADER: usize = 8;
 /// No record is longer: a memo twice, metadata, a key and the figures stay well below.
 pub(super) const LONGEST: usize = 4 * 1024;
-/// No block of entries is longer.
+/// No block of entries is longer, with all that is around it.
 pub(super) const LONGEST_BLOCK: usize = 256;
 /// A read of this many bytes holds almost every record whole.
 pub(super) const USUAL: usize = 384;
@@ -158,33 +162,6 @@ pub(super) fn put_event(out: &mut Vec<u8>, facts: &impl Facts, event: &Event) {
                 put_key(out, key);
             }
         }
-    });
-}
-
-/// Appends a block, whose record begins at `position`.
-pub(super) fn put_block(out: &mut Vec<u8>, block: &Block, position: u64) {
-    put_record(out, |out| {
-        put_with(out, LONGEST_BLOCK, |put| {
-            put.byte(BLOCK_OF_ENTRIES);
-            put.uint(block.slot.into());
-            put.uint(block.this.number);
-            put.array(&block.credit_mask.to_le_bytes());
-            let mut after = position;
-            for entry in block.positions.iter().rev() {
-                put.uint((after - entry) >> 3);
-                after = *entry;
-            }
-            put_ref(put, BlockRef { position, ..block.this }, position);
-            put_ref(put, block.previous, position);
-            // Mostly they are all the block before, which is not written again.
-            let others = [block.jump, block.with.credit, block.with.debit];
-            let differs = others.map(|other| other != block.previous);
-            put.byte(bits(&[(differs[0], 1), (differs[1], 2), (differs[2], 4)]));
-            for (other, _) in others.iter().zip(differs).filter(|(_, differs)| *differs) {
-                put.uint(other.number);
-                put_ref(put, *other, position);
-            }
-        });
     });
 }
 
@@ -428,187 +405,12 @@ fn take_pairs(take: &mut Take<'_>) -> Option<Metadata> {
     Metadata::new(pairs).ok()
 }
 
-fn put_rejection(out: &mut Vec<u8>, rejection: &Rejection) {
-    match rejection {
-        Rejection::SameAccount => out.push(1),
-        Rejection::CurrencyMismatch { from, to } => {
-            out.push(2);
-            out.extend_from_slice(&from.bytes());
-            out.extend_from_slice(&to.bytes());
-        }
-        Rejection::AccountClosed { account } => {
-            out.push(3);
-            out.extend_from_slice(&account.bits().to_le_bytes());
-        }
-        Rejection::AccountFrozen { account } => {
-            out.push(4);
-            out.extend_from_slice(&account.bits().to_le_bytes());
-        }
-        Rejection::AccountNotEmpty { balance } => {
-            out.push(5);
-            put_int(out, balance.minor());
-        }
-        Rejection::InsufficientFunds { available, requested } => {
-            out.push(6);
-            put_int(out, available.minor());
-            put_int(out, requested.minor());
-        }
-        Rejection::BalanceOverflow => out.push(7),
-        Rejection::IdempotencyKeyReused { .. }
-        | Rejection::AccountNotFound { .. }
-        | Rejection::NotAccountOwner
-        | Rejection::AccountNumberTaken
-        | Rejection::VersionMismatch { .. } => {
-            unreachable!("only a refusal of the business is kept under a key")
-        }
-    }
-}
-
-fn take_rejection(take: &mut Take<'_>) -> Option<Rejection> {
-    Some(match take.byte()? {
-        1 => Rejection::SameAccount,
-        2 => Rejection::CurrencyMismatch {
-            from: Currency::from_bytes(take.array()?)?,
-            to: Currency::from_bytes(take.array()?)?,
-        },
-        3 => Rejection::AccountClosed { account: AccountId::from_bits(take.u128()?) },
-        4 => Rejection::AccountFrozen { account: AccountId::from_bits(take.u128()?) },
-        5 => Rejection::AccountNotEmpty { balance: Balance::new(take.int()?) },
-        6 => Rejection::InsufficientFunds {
-            available: Balance::new(take.int()?),
-            requested: Amount::new(take.int()?)?,
-        },
-        7 => Rejection::BalanceOverflow,
-        _ => return None,
-    })
-}
-
-fn put_command(out: &mut Vec<u8>, command: &Command) {
-    match command {
-        Command::Open { owner, currency, bank, number, number_made } => {
-            out.push(1);
-            out.extend_from_slice(&owner.bits().to_le_bytes());
-            out.extend_from_slice(&currency.bytes());
-            put_text(out, bank.as_str());
-            put_text(out, number.as_str());
-            out.push(u8::from(*number_made));
-        }
-        Command::Deposit { account, amount, memo, metadata }
-        | Command::Withdraw { account, amount, memo, metadata } => {
-            out.push(if matches!(command, Command::Deposit { .. }) { 2 } else { 3 });
-            out.extend_from_slice(&account.bits().to_le_bytes());
-            put_int(out, amount.minor());
-            put_text(out, memo.as_str());
-            put_pairs(out, metadata);
-        }
-        Command::Transfer { from, to, amount, memo, to_memo, metadata } => {
-            out.push(4);
-            out.extend_from_slice(&from.bits().to_le_bytes());
-            out.extend_from_slice(&to.bits().to_le_bytes());
-            put_int(out, amount.minor());
-            put_text(out, memo.as_str());
-            out.push(u8::from(to_memo.is_some()));
-            put_text(out, to_memo.as_ref().map_or("", Memo::as_str));
-            put_pairs(out, metadata);
-        }
-        Command::ChangeStatus { account, status } => {
-            out.push(5);
-            out.extend_from_slice(&account.bits().to_le_bytes());
-            out.push(status.byte());
-        }
-    }
-}
-
-fn take_command(take: &mut Take<'_>) -> Option<Command> {
-    let tag = take.byte()?;
-    Some(match tag {
-        1 => Command::Open {
-            owner: UserId::from_bits(take.u128()?),
-            currency: Currency::from_bytes(take.array()?)?,
-            bank: Bank::new(take.text()?).ok()?,
-            number: AccountNumber::new(take.text()?).ok()?,
-            number_made: take.byte()? != 0,
-        },
-        2 | 3 => {
-            let account = AccountId::from_bits(take.u128()?);
-            let amount = Amount::new(take.int()?)?;
-            let memo = Memo::new(take.text()?).ok()?;
-            let metadata = take_pairs(take)?;
-            match tag {
-                2 => Command::Deposit { account, amount, memo, metadata },
-                _ => Command::Withdraw { account, amount, memo, metadata },
-            }
-        }
-        4 => {
-            let from = AccountId::from_bits(take.u128()?);
-            let to = AccountId::from_bits(take.u128()?);
-            let amount = Amount::new(take.int()?)?;
-            let memo = Memo::new(take.text()?).ok()?;
-            let has_to_memo = take.byte()? != 0;
-            let to_memo = Memo::new(take.text()?).ok()?;
-            let to_memo = has_to_memo.then_some(to_memo);
-            Command::Transfer { from, to, amount, memo, to_memo, metadata: take_pairs(take)? }
-        }
-        5 => Command::ChangeStatus {
-            account: AccountId::from_bits(take.u128()?),
-            status: Status::from_byte(take.byte()?)?,
-        },
-        _ => return None,
-    })
-}
-
-fn take_refused(take: &mut Take<'_>) -> Option<Event> {
-    let at = Timestamp::from_micros(take.i64()?);
-    let key = take_key(take)?;
-    let rejection = take_rejection(take)?;
-    let command = take_command(take)?;
-    Some(Event::Refused(Refused { rejection, command, key, at }))
-}
-
 fn take_status(take: &mut Take<'_>) -> Option<Event> {
     let at = Timestamp::from_micros(take.i64()?);
     let status = Status::from_byte(take.byte()?)?;
     let account = AccountId::from_bits(take.u128()?);
     let key = if take.byte()? != 0 { Some(take_key(take)?) } else { None };
     Some(Event::StatusChanged(StatusChanged { account, status, at, key }))
-}
-
-fn put_ref(put: &mut Put<'_>, to: BlockRef, from: u64) {
-    put.uint((from - to.position) >> 3);
-    put.array(&to.end.micros().to_le_bytes());
-    put.uint(to.credits);
-}
-
-fn take_ref(take: &mut Take<'_>, number: u64, from: u64) -> Option<BlockRef> {
-    let position = from.checked_sub(take.uint()?.checked_mul(8)?)?;
-    let end = Timestamp::from_micros(take.i64()?);
-    Some(BlockRef { number, position, end, credits: take.uint()? })
-}
-
-fn take_block(take: &mut Take<'_>, position: u64) -> Option<Block> {
-    let slot = u32::try_from(take.uint()?).ok()?;
-    let number = take.uint()?;
-    let credit_mask = take.array().map(u16::from_le_bytes)?;
-    let mut positions = [0; BLOCK as usize];
-    let mut after = position;
-    for entry in positions.iter_mut().rev() {
-        after = after.checked_sub(take.uint()?.checked_mul(8)?)?;
-        *entry = after;
-    }
-    let this = take_ref(take, number, position)?;
-    let previous = take_ref(take, number.checked_sub(1)?, position)?;
-    let differs = take.byte()?;
-    let mut other = |bit: u8| match differs & bit {
-        0 => Some(previous),
-        _ => {
-            let number = take.uint()?;
-            take_ref(take, number, position)
-        }
-    };
-    let (jump, credit, debit) = (other(1)?, other(2)?, other(4)?);
-    let with = ByDirection { credit, debit };
-    let sound = [jump, credit, debit].iter().all(|other| other.number <= previous.number);
-    sound.then_some(Block { slot, this, previous, jump, with, credit_mask, positions })
 }
 
 /// When the transaction was booked whose record begins `bytes`, without reading all of it; `None`

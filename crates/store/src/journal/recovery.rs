@@ -42,8 +42,9 @@ pub(super) struct Found {
 /// Cuts off the unfinished write that was found, and writes the last frame once more.
 ///
 /// The second is for a process that died after a failed sync: the last frame may then be in the
-/// page cache but not on the disk, and marked as if it were. Written again, it is dirty again, and
-/// this sync tells the truth. All frames before it were followed by a sync that succeeded.
+/// device's cache only, or where it went through the page cache in that one, marked as if it were
+/// on the disk. Written again, it is new again, and this sync tells the truth. All frames before
+/// it were followed by a sync that succeeded.
 ///
 /// # Errors
 /// If the disk fails. The next attempt finds the same.

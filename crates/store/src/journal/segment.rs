@@ -19,6 +19,9 @@ use crate::disk::{Disk, DiskFile};
 pub const SEGMENT_HEADER: usize = 4096;
 /// What a segment begins with.
 pub const SEGMENT_MAGIC: [u8; 8] = *b"TONGJANG";
+/// No log is longer, and so all positions are below: four TiB. An index of keys has so many bits
+/// for one.
+pub const LONGEST_LOG: u64 = 1 << 42;
 /// How long a segment is, unless told otherwise.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 

@@ -136,6 +136,8 @@ pub(super) struct SnapshotWriter {
     file: Arc<dyn DiskFile>,
     temporary: PathBuf,
     shelf: Arc<Shelf>,
+    /// Where the runs stand that it names.
+    runs: Vec<PathBuf>,
     from: Mark,
     ledger_id: [u8; 16],
     offset: u64,
@@ -157,7 +159,9 @@ impl SnapshotWriter {
         let file = disk.create(&temporary)?;
         let dir = dir.to_path_buf();
         let (offset, check) = (HEADER as u64, Xxh3::new());
-        let mut writer = Self { disk, dir, file, temporary, shelf, from, ledger_id, offset, check };
+        let paths = runs.iter().map(|run| shelf.path(run.number)).collect();
+        let mut writer =
+            Self { disk, dir, file, temporary, shelf, runs: paths, from, ledger_id, offset, check };
         let mut first = from.to_bytes().to_vec();
         first.extend_from_slice(&earliest.micros().to_le_bytes());
         for RunName { number, check } in runs {
@@ -213,18 +217,28 @@ impl SnapshotWriter {
         header[32..].copy_from_slice(&self.check.digest().to_le_bytes());
         self.file.write_at(&[IoSlice::new(&header)], 0)?;
         self.file.sync()?;
+        // Without one of them it would be of no use, and push out one that may be.
+        for run in &self.runs {
+            if !self.disk.exists(run)? {
+                let what = "a run of keys that is in use is gone".to_owned();
+                return Err(StoreError::Corrupt { path: run.clone(), offset: 0, what });
+            }
+        }
         let path = self.dir.join(format!("snapshot-{:016x}", self.from.next_event));
         self.disk.rename(&self.temporary, &path)?;
         self.disk.sync_dir(&self.dir)?;
-        let names = names(&*self.disk, &self.dir)?;
-        for old in names.iter().rev().skip(KEPT) {
-            self.disk.remove(&self.dir.join(old))?;
-        }
-        // A run that no snapshot needs any more takes room, and nothing else.
-        if let Err(error) = sweep(&*self.disk, &self.dir, &self.shelf) {
-            tracing::warn!(%error, "runs that are not needed were not removed");
+        // What is not needed any more takes room, and nothing else.
+        if let Err(error) = self.tidy() {
+            tracing::warn!(%error, "snapshots or runs that are not needed were not removed");
         }
         Ok(path)
+    }
+
+    fn tidy(&self) -> Result<(), StoreError> {
+        for old in names(&*self.disk, &self.dir)?.iter().rev().skip(KEPT) {
+            self.disk.remove(&self.dir.join(old))?;
+        }
+        sweep(&*self.disk, &self.dir, &self.shelf)
     }
 }
 
@@ -391,6 +405,9 @@ fn read_items(
                 pieces.fill(start + bytes)?;
                 have = std::mem::take(&mut pieces.have);
                 let Some(slots) = have.get(start..start + bytes) else { return Ok(None) };
+                if slots.as_chunks::<8>().0.contains(&[0; 8]) {
+                    return Ok(None);
+                }
                 if let Some(keys) = replay.keys_mut() {
                     for slot in slots.as_chunks::<8>().0 {
                         keys.restore(shard as usize, u64::from_le_bytes(*slot));

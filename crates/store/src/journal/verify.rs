@@ -9,11 +9,12 @@ use std::path::PathBuf;
 use tongjang_core::Event;
 use tongjang_core::audit::{Audit, AuditSummary};
 
+use super::JournalConfig;
 use super::frame::{FIRST_EVENT, FrameInfo};
 use super::keys::KeySum;
 use super::log::{Known, Log, Recovered};
+use super::opening::{Loading, check_complete, empty_index, identity, seed_of};
 use super::replay::{Keys, Replay};
-use super::{JournalConfig, Loading, check_complete, identity};
 use crate::StoreError;
 
 /// What a verification without a fault has seen.
@@ -39,11 +40,11 @@ pub fn verify(
     let segments = config.segments();
     let (ledger_id, layout) = identity(&*config.disk, &segments)?;
     // The snapshot first: while a server runs, the journal may only be ahead of it.
-    let mut kept = Loading::begin(config, ledger_id, || config.index(ledger_id))?;
+    let mut kept = Loading::begin(config, ledger_id, || empty_index(config, ledger_id))?;
     let mut audit = Audit::new();
     // An index of all keys would not fit into memory: they are added up.
     let keys = Keys::AddedUp(KeySum::default());
-    let mut whole = Replay::new(super::seed_of(ledger_id), FIRST_EVENT, keys);
+    let mut whole = Replay::new(seed_of(ledger_id), FIRST_EVENT, keys);
     let from = kept.known.from.map_or(FIRST_EVENT, |mark| mark.next_event);
     let mut frames = 0u64;
     let each = |frame: FrameInfo, body: &[u8]| {
@@ -93,8 +94,8 @@ mod tests {
 
     use tongjang_core::apply::apply;
     use tongjang_core::{
-        AccountNumber, Bank, Book, Caller, Command, Currency, Decision, Fingerprint,
-        IdempotencyKey, Request, Timestamp, UserId, decide,
+        AccountNumber, Amount, Bank, Book, Caller, Command, Currency, Decision, Fingerprint,
+        IdempotencyKey, Memo, Metadata, Request, Timestamp, UserId, decide,
     };
 
     use super::*;
@@ -116,9 +117,14 @@ mod tests {
             number: AccountNumber::new(&format!("110-{nth}")).unwrap(),
             number_made: false,
         };
+        take_in(journal, nth, command);
+    }
+
+    /// Does what `command` says, under a key of its own.
+    fn take_in(journal: &mut Journal, nth: usize, command: Command) {
         let key = IdempotencyKey::new(&format!("k{nth}")).unwrap();
         let request = Request {
-            caller: Caller::owner(owner),
+            caller: Caller::owner(UserId::from_bits(1 << 64)),
             at: Timestamp::from_micros(1_000),
             nonce: nth as u64,
             key: Some((key, Fingerprint::of(&command))),
@@ -146,7 +152,7 @@ mod tests {
         journal.pump.take().into_iter().for_each(Pump::finish);
         journal.settle().unwrap();
         disk.fail_at(disk.operations());
-        journal.book.keys_mut().tend(true);
+        journal.book.keys_mut().tend(true, journal.handed_over);
         assert!(journal.book.keys().kept().frozen.is_some());
         let names = || snapshot::names(&*config.disk, &config.dir).unwrap();
         for nth in 2.. {
@@ -158,6 +164,37 @@ mod tests {
             }
         }
         assert!(verify(&config, |_| ()).unwrap().snapshot.is_some());
+    }
+
+    #[test]
+    fn a_snapshot_that_the_journal_does_not_follow_is_named() {
+        let mut config = JournalConfig::new(DIR, [1; 16]);
+        config.disk = Arc::new(FaultyDisk::new(1));
+        config.log.segment_bytes = 64 << 10;
+        let (mut journal, ..) = Journal::open(config.clone()).unwrap();
+        open_an_account(&mut journal, 1);
+        journal.settle().unwrap();
+        let (before, earliest) = (*journal.end.lock(), journal.book.earliest());
+        let account = journal.book.seats().last().unwrap().account.id();
+        let amount = Amount::new(1).unwrap();
+        let (memo, metadata) = (Memo::new("").unwrap(), Metadata::EMPTY);
+        take_in(&mut journal, 2, Command::Deposit { account, amount, memo, metadata });
+        journal.settle().unwrap();
+        // The deposit is in it, and comes once more in the journal.
+        let runs = (journal.book.keys().shelf().clone(), &[][..]);
+        let disk = config.disk.clone();
+        let mut forged =
+            SnapshotWriter::begin(disk, &config.dir, [1; 16], before, earliest, runs).unwrap();
+        let mut items = Vec::new();
+        journal
+            .book
+            .seats()
+            .for_each(|seat| snapshot::put_account(&mut items, seat, before.next_event));
+        forged.write(&items).unwrap();
+        let path = forged.finish(&[], before.next_event).unwrap();
+        journal.log.close().unwrap();
+        let error = Journal::open(config).err().unwrap().to_string();
+        assert!(error.contains(&format!("began with {}", path.display())), "{error}");
     }
 
     #[test]

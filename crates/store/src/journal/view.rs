@@ -17,10 +17,12 @@ use super::trail::{BlockRef, Trail};
 use crate::LedgerTotals;
 
 const SHARDS: usize = 64;
-/// So many changes are made under the locks at once. A reader waits for a few microseconds.
+/// So many changes are made under the locks at once, and readers wait for no more than these.
 const FEW: usize = 256;
 /// So many publications are kept to be filled again: one is filled and one on its way.
 const BLANKS: usize = 2;
+/// But none with room for more changes than this: few batches make so many.
+const LARGEST_BLANK: usize = 1 << 16;
 /// How much journal there is between two marks, at least.
 pub(super) const MARK_EVERY: u64 = 64 * 1024;
 
@@ -187,7 +189,8 @@ impl View {
         batch.steps.clear();
         batch.standings.clear();
         let mut blanks = self.blanks.lock();
-        if blanks.len() < BLANKS {
+        let most = batch.steps.capacity().max(batch.standings.capacity());
+        if blanks.len() < BLANKS && most <= LARGEST_BLANK {
             blanks.push(batch);
         }
     }

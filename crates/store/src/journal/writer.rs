@@ -23,7 +23,10 @@ use crate::disk::{Disk, DiskFile, Lock};
 /// So many buffers are kept: one being built, one handed over, one being written, one to spare.
 const BUFFERS: usize = 4;
 /// A larger buffer is not kept: few frames need one.
-const LARGEST_KEPT: usize = 8 << 20;
+pub(super) const LARGEST_KEPT: usize = 8 << 20;
+
+/// A segment that could not be prepared is tried again when such a part of one is written.
+const RETRIES: u64 = 16;
 
 /// A frame on its way.
 pub(super) struct Job {
@@ -165,10 +168,11 @@ impl Writer {
         }
         let next = self.end.position;
         let number = self.layout.segment_of(next);
+        let patience = self.layout.segment_bytes() / RETRIES;
         if self.segment.as_ref().is_none_or(|(current, _)| *current != number) {
-            self.spares.ask(number);
+            self.spares.ask(number, next, patience);
         } else if self.layout.offset_of(next) >= self.layout.segment_bytes() / 2 {
-            self.spares.ask(number + 1);
+            self.spares.ask(number + 1, next, patience);
         }
     }
 }
@@ -189,17 +193,27 @@ type Prepared = Result<Arc<dyn DiskFile>, StoreError>;
 
 /// Where segments are prepared, one ahead.
 pub(super) struct SpareRoom {
-    asked: Option<u64>,
+    asked: Option<Asked>,
+    /// What came of it, once that was heard.
+    ready: Option<Prepared>,
     how: How,
+}
+
+/// A segment that is to be prepared.
+struct Asked {
+    number: u64,
+    /// How long the log was when it was asked for.
+    at: u64,
 }
 
 enum How {
     Background { ask: Sender<u64>, ready: Receiver<Prepared>, thread: JoinHandle<()> },
-    Inline { shelf: Shelf, ready: Option<Prepared> },
+    Inline(SpareMaker),
     Closed,
 }
 
-struct Shelf {
+/// Makes segments.
+struct SpareMaker {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     layout: Layout,
@@ -207,7 +221,7 @@ struct Shelf {
     _lock: Lock,
 }
 
-impl Shelf {
+impl SpareMaker {
     fn prepare(&self, number: u64) -> Prepared {
         prepare(&*self.disk, &self.dir, self.layout, number).inspect_err(|error| {
             tracing::error!(%error, "cannot prepare the journal's next segment");
@@ -223,9 +237,9 @@ impl SpareRoom {
         spares: Spares,
         lock: Lock,
     ) -> Result<Self, StoreError> {
-        let shelf = Shelf { disk, dir: dir.to_owned(), layout, _lock: lock };
+        let maker = SpareMaker { disk, dir: dir.to_owned(), layout, _lock: lock };
         let how = match spares {
-            Spares::Inline => How::Inline { shelf, ready: None },
+            Spares::Inline => How::Inline(maker),
             Spares::Background => {
                 let (ask, asked) = bounded::<u64>(1);
                 let (hand_out, ready) = bounded(1);
@@ -233,7 +247,7 @@ impl SpareRoom {
                     .name("journal-spares".into())
                     .spawn(move || {
                         for number in asked {
-                            if hand_out.send(shelf.prepare(number)).is_err() {
+                            if hand_out.send(maker.prepare(number)).is_err() {
                                 return;
                             }
                         }
@@ -242,37 +256,62 @@ impl SpareRoom {
                 How::Background { ask, ready, thread }
             }
         };
-        Ok(Self { asked: None, how })
+        Ok(Self { asked: None, ready: None, how })
     }
 
-    /// Has segment `number` prepared, unless that was asked for already.
-    fn ask(&mut self, number: u64) {
-        if self.asked.replace(number) == Some(number) {
-            return;
+    /// Has segment `number` prepared, unless that was asked for already. The log is so long as
+    /// `at` says. What could not be prepared is asked for again when it is longer by `patience`.
+    fn ask(&mut self, number: u64, at: u64, patience: u64) {
+        if let Some(asked) = self.asked.as_ref().filter(|asked| asked.number == number) {
+            if at < asked.at + patience {
+                return;
+            }
+            if let (None, How::Background { ready, .. }) = (&self.ready, &self.how) {
+                self.ready = ready.try_recv().ok();
+            }
+            if !matches!(self.ready, Some(Err(_))) {
+                return;
+            }
         }
+        self.asked = Some(Asked { number, at });
+        self.begin(number);
+    }
+
+    fn begin(&mut self, number: u64) {
+        self.ready = None;
         match &mut self.how {
             // The answer to `take` says it if the thread is gone.
             How::Background { ask, .. } => drop(ask.send(number)),
-            How::Inline { shelf, ready } => *ready = Some(shelf.prepare(number)),
+            How::Inline(maker) => self.ready = Some(maker.prepare(number)),
             How::Closed => {}
         }
     }
 
     /// Segment `number`, prepared; waits for it where it is not.
     fn take(&mut self, number: u64) -> Prepared {
-        self.ask(number);
-        self.asked = None;
-        let prepared = match &mut self.how {
+        if self.asked.take().is_none_or(|asked| asked.number != number) {
+            self.begin(number);
+        }
+        if let Ok(file) = self.wait() {
+            return Ok(file);
+        }
+        // That may have been long ago: a disk that was full may have room again.
+        self.begin(number);
+        self.wait()
+    }
+
+    fn wait(&mut self) -> Prepared {
+        let prepared = self.ready.take().or_else(|| match &self.how {
             How::Background { ready, .. } => ready.recv().ok(),
-            How::Inline { ready, .. } => ready.take(),
-            How::Closed => None,
-        };
+            How::Inline(_) | How::Closed => None,
+        });
         prepared.unwrap_or_else(|| {
             Err(StoreError::Poisoned { cause: "no segment can be prepared any more".into() })
         })
     }
 
-    fn close(&mut self) {
+    /// Ends the thread, and gives the directory free. Nothing can be prepared after that.
+    pub(super) fn close(&mut self) {
         if let How::Background { ask, ready, thread } =
             std::mem::replace(&mut self.how, How::Closed)
         {

@@ -104,8 +104,11 @@ impl<S: Store> Desk<'_, S> {
     }
 
     fn together(&mut self, requests: &[Request], reply: TogetherReply) -> Result<(), StoreError> {
-        let Self { messenger, deliveries, .. } = self;
-        let commit = |store: &mut S| store.commit(release(std::mem::take(deliveries), messenger));
+        let Self { messenger, deliveries, decided, .. } = self;
+        let commit = |store: &mut S| {
+            *decided = 0;
+            store.commit(release(std::mem::take(deliveries), messenger))
+        };
         let answer = answer_together(self.store, requests, commit)?;
         self.decided += requests.len();
         self.deliveries.push(Delivery::Together(reply, answer));

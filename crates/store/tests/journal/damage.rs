@@ -215,3 +215,42 @@ fn a_segment_that_is_gone_is_missed() {
         assert!(last || Journal::open(config(&disk)).is_err(), "segment {nth}");
     }
 }
+
+/// What a snapshot names may be gone as soon as somebody else writes one.
+#[test]
+fn a_ledger_in_use_is_not_even_looked_at() {
+    let disk = FaultyDisk::new(4);
+    let (_journal, ..) = Journal::open(config(&disk)).unwrap();
+    disk.flip(&Path::new(DIR).join("journal/00000000.seg"), 16, 0);
+    let error = Journal::open(config(&disk)).err().unwrap();
+    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+}
+
+#[test]
+fn a_full_journal_takes_nothing_more_in_and_can_still_be_read() {
+    let disk = FaultyDisk::new(5);
+    let mut short = config(&disk);
+    short.log.longest = 5 * short.log.segment_bytes;
+    let (mut random, mut desk, mut model) =
+        (Random::new(5), Desk::new(Keys::Each), Model::default());
+    let (mut journal, reader, _) = Journal::open(short.clone()).unwrap();
+    loop {
+        let before = journal.length();
+        let request = desk.request(random_ask(&mut random));
+        let mut answers = Vec::new();
+        if let Err(error) = serve(&mut journal, std::slice::from_ref(&request), &mut answers) {
+            assert!(matches!(error, StoreError::Full { .. }), "{error}");
+            assert!(answers.is_empty() && journal.length() == before);
+            break;
+        }
+        desk.saw(&model.ask(&request).outcome);
+        assert!(journal.length() <= short.log.longest);
+    }
+    assert!(journal.length() > 3 * short.log.segment_bytes, "it was hardly used");
+    assert!(reader.ready().unwrap_err().to_string().contains("is full"));
+    check_reader(&reader, &model);
+    assert!(journal.close().is_err());
+    let (_journal, reader, _) = Journal::open(short).unwrap();
+    assert!(reader.ready().is_err());
+    check_reader(&reader, &model);
+}

@@ -10,9 +10,10 @@ use tongjang_sim::drive::serve;
 use tongjang_sim::model::Model;
 use tongjang_sim::random::Random;
 use tongjang_store::disk::Disk;
-use tongjang_store::faulty::FaultyDisk;
+use tongjang_store::faulty::{FaultyDisk, Operation};
 use tongjang_store::journal::verify::verify;
 use tongjang_store::journal::{Journal, JournalConfig, KeysConfig, Sealing};
+use tongjang_store::teller::answer;
 use tongjang_store::{Answer, Store, StoreError};
 
 use crate::damage::snapshots;
@@ -119,6 +120,22 @@ fn a_run_that_is_damaged_or_gone_is_made_anew_and_that_is_said() {
 }
 
 #[test]
+fn a_snapshot_is_not_written_if_a_run_that_it_needs_is_gone() {
+    let closed = closed(30);
+    let (mut journal, ..) = Journal::open(config(&closed.disk)).unwrap();
+    ask_again(&mut journal, &closed);
+    let operations = closed.disk.operations();
+    // The newest snapshot needs the newest run.
+    closed.disk.take_away(&runs(&closed.disk).pop().unwrap());
+    journal.close().unwrap();
+    let log = closed.disk.operation_log();
+    let begun = log[operations..].iter().any(|(_, path)| path.ends_with("snapshot.tmp"));
+    let written =
+        log[operations..].iter().any(|(operation, _)| matches!(operation, Operation::Rename));
+    assert!(begun && !written);
+}
+
+#[test]
 fn a_damaged_entry_is_found_by_verify_and_books_nothing_twice() {
     let closed = closed(23);
     let summary = verify(&config(&closed.disk), |_| ()).unwrap().summary;
@@ -185,6 +202,37 @@ fn a_crash_at_any_operation_of_reading_a_journal_back_loses_no_key() {
         ask_again(&mut journal, &closed);
         journal.close().unwrap();
         verify(&config(&left), |_| ()).unwrap();
+    }
+}
+
+/// An import loads each line and commits thousands of them together. What fills a window must not
+/// be waited for before it is handed over.
+#[test]
+fn a_window_may_become_full_between_two_loads_of_one_batch() {
+    for sealing in [Sealing::Inline, Sealing::Background] {
+        let disk = FaultyDisk::new(29);
+        let keys = KeysConfig { window: 4, sealing };
+        let config = JournalConfig { keys, ..config(&disk) };
+        let mut desk = Desk::new(Keys::Each);
+        let (mut journal, ..) = Journal::open(config.clone()).unwrap();
+        for nth in 0..20 {
+            // An account, and then deposits.
+            let ask = if nth == 0 { [0, 7, 0, 1, 0, 0, 0, 9] } else { [3, 7, 0, 0, 1, 0, 4, 9] };
+            let request = desk.request(ask);
+            journal.load(&[&request]).unwrap();
+            let outcome = answer(journal.book(), &request).unwrap().outcome;
+            assert!(outcome.is_ok(), "{outcome:?}");
+            desk.saw(&outcome);
+        }
+        if sealing == Sealing::Background {
+            // A line that cannot be looked up ends an import without a commit.
+            drop(journal);
+            continue;
+        }
+        journal.commit(Box::new(|durable| durable.unwrap())).unwrap();
+        assert!(!runs(&disk).is_empty());
+        journal.close().unwrap();
+        verify(&config, |_| ()).unwrap();
     }
 }
 

@@ -24,6 +24,9 @@ struct Counts {
     waits: AtomicUsize,
     /// What the answer that is counted was told of.
     told: Mutex<HashSet<(PathBuf, u64)>>,
+    /// How many files are open, and how many were so at most.
+    open: AtomicUsize,
+    most_open: AtomicUsize,
 }
 
 struct CountingFile {
@@ -33,6 +36,8 @@ struct CountingFile {
 
 impl CountingDisk {
     fn counting(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        let open = self.0.open.fetch_add(1, Relaxed) + 1;
+        self.0.most_open.fetch_max(open, Relaxed);
         Arc::new(CountingFile { counts: self.0.clone(), file })
     }
 
@@ -88,6 +93,12 @@ impl Disk for CountingDisk {
 
     fn lock(&self, path: &Path) -> Result<Option<Lock>, StoreError> {
         RealDisk::default().lock(path)
+    }
+}
+
+impl Drop for CountingFile {
+    fn drop(&mut self) {
+        self.counts.open.fetch_sub(1, Relaxed);
     }
 }
 
@@ -181,6 +192,32 @@ fn what_is_read_grows_with_the_logarithm_of_a_history() {
         measure(&disk, &reader, (account, size), (Direction::Debit, 0));
         measure(&disk, &reader, (settlement, size + 1), (Direction::Credit, 1));
     }
+}
+
+/// A page whose rows are all in different files holds only a few of them open at once.
+#[test]
+fn a_page_of_rows_that_stand_far_apart_holds_few_files_open() {
+    let mut ledger = Ledger::with_segments(64 << 10);
+    let (account, other) = (ledger.open_account(1), ledger.open_account(1));
+    for _ in 0..40 {
+        // More than a segment.
+        let between = (0..300).map(|_| ledger.request(1, None, deposit(other, 1, ""))).collect();
+        assert!(ledger.perform(between).iter().all(|answer| answer.outcome.is_ok()));
+        ledger.book(1, deposit(account, 1, "")).unwrap();
+    }
+    let disk = CountingDisk::default();
+    let config = JournalConfig { disk: Arc::new(disk.clone()), ..ledger.config() };
+    let reader = Journal::open_to_read(&config).unwrap();
+    disk.0.most_open.store(0, Relaxed);
+    let (filter, after) = (EntryFilter::all(account), None);
+    let query =
+        EntryQuery { filter, order: Order::Desc, after, offset: 0, limit: 40, scan_limit: 100 };
+    let (page, reads, waits) = disk.of(|| reader.entries(&query).unwrap());
+    assert_eq!(page.rows.len(), 40);
+    assert!(reads > 40 && waits < 10, "{reads} reads, {waits} waits");
+    // Those that are kept, and one that is being read.
+    let most = disk.0.most_open.load(Relaxed);
+    assert!(most <= disk.open_files() + 1, "{most} files were open");
 }
 
 fn measure(

@@ -21,11 +21,16 @@ use tongjang_store::disk::Disk;
 use tongjang_store::faulty::FaultyDisk;
 use tongjang_store::journal::frame::{FIRST_EVENT, FrameEvents, FrameInfo, Mark};
 use tongjang_store::journal::log::{Known, Log, LogConfig, Recovered, Spares};
+use tongjang_store::journal::segment::LONGEST_LOG;
 
 const LEDGER: [u8; 16] = *b"the test's own..";
 /// Short segments, all written by the writer's thread.
-const SMALL: LogConfig =
-    LogConfig { segment_bytes: 16 << 10, spares: Spares::Inline, inline_bytes: 0 };
+const SMALL: LogConfig = LogConfig {
+    segment_bytes: 16 << 10,
+    spares: Spares::Inline,
+    inline_bytes: 0,
+    longest: LONGEST_LOG,
+};
 /// The same, but that frames are written by who hands them over.
 const INLINE: LogConfig = LogConfig { inline_bytes: 16 << 10, ..SMALL };
 

@@ -27,7 +27,7 @@ const REST: Duration = Duration::from_millis(3);
 pub(super) struct Archivist {
     shelf: Arc<Shelf>,
     pub(super) runs: Vec<Arc<Run>>,
-    /// Those that could not be merged in vain over and over.
+    /// Those that are damaged. They are not merged, as that would fail again and again.
     unreadable: BTreeSet<u64>,
     /// Those that were merged. They are in use until the teller has the merged one: the snapshot
     /// that he begins next names what he has.
@@ -145,6 +145,8 @@ pub(super) struct ArchivistThread {
     jobs: Option<Sender<Job>>,
     news: Receiver<News>,
     stop: Arc<AtomicBool>,
+    /// The thread may be waiting for this.
+    durable: Arc<Durable>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -155,12 +157,13 @@ impl ArchivistThread {
         let (tell, news) = unbounded();
         let stop = Arc::new(AtomicBool::new(false));
         let dir = archivist.shelf.dir.clone();
-        let mut worker = Worker { archivist, durable, asked, tell, stop: stop.clone() };
+        let (awaited, stopped) = (durable.clone(), stop.clone());
+        let mut worker = Worker { archivist, durable: awaited, asked, tell, stop: stopped };
         let thread = std::thread::Builder::new()
             .name("archivist".into())
             .spawn(move || worker.run())
             .map_err(|source| StoreError::io("start a thread for", dir, source))?;
-        Ok(Self { jobs: Some(jobs), news, stop, thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), news, stop, durable, thread: Some(thread) })
     }
 
     /// Hands over a window to be sealed.
@@ -175,7 +178,9 @@ impl ArchivistThread {
 
     fn send(&self, job: Job) {
         // If the thread is gone, the window grows, and the next start seals it.
-        let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
+        if self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_err()) {
+            tracing::error!("nobody writes idempotency keys to runs any more; restart the server");
+        }
     }
 
     /// What was told since the last time.
@@ -186,6 +191,7 @@ impl ArchivistThread {
     /// Ends the thread, in the middle of a run if it is at one. Its last news can still be had.
     pub(super) fn stop(&mut self) {
         self.stop.store(true, Relaxed);
+        self.durable.wake();
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
             // A panic there was reported by the thread itself; what was not sealed is still here.
@@ -227,9 +233,11 @@ impl Worker {
             Job::Drop(runs, frozen) => return drop((runs, frozen)),
         };
         let stop = self.stop.clone();
-        let durable = self.durable.wait_until(frozen.until).map_err(Halt::from);
-        let sealed =
-            durable.and_then(|()| self.archivist.seal(&frozen, &mut |bytes| rest(&stop, bytes)));
+        let sealed = match self.durable.wait_unless(&stop, frozen.until) {
+            Ok(true) => self.archivist.seal(&frozen, &mut |bytes| rest(&stop, bytes)),
+            Ok(false) => Err(Halt::Stopped),
+            Err(error) => Err(Halt::from(error)),
+        };
         match sealed {
             Ok(()) => self.tell_runs(),
             Err(Halt::Stopped) => {}

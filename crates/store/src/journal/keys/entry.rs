@@ -4,9 +4,12 @@
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-/// Positions are multiples of eight below 2^42: four TiB of journal.
+use crate::journal::segment::LONGEST_LOG;
+
+/// Positions are multiples of eight below [`LONGEST_LOG`].
 const POSITION_BITS: u32 = 39;
 const POSITION_MASK: u64 = (1 << POSITION_BITS) - 1;
+const _: () = assert!(LONGEST_LOG == (POSITION_MASK + 1) << 3, "every position has room");
 /// What a slot of a window has left for the hash.
 const TAG_BITS: u32 = 64 - POSITION_BITS;
 /// The upper bits of the hash choose a shard of a window.

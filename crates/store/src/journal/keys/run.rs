@@ -89,7 +89,8 @@ impl Header {
             blocks_check,
         };
         let check = next()?;
-        (magic && check == xxh3_64(&bytes[..96])).then_some((header, check))
+        let sound = header.from < header.until && header.until.is_multiple_of(8);
+        (magic && sound && check == xxh3_64(&bytes[..96])).then_some((header, check))
     }
 
     fn blocks(&self) -> u64 {

@@ -29,8 +29,16 @@ pub(in crate::journal) struct Shelf {
     pub(super) dir: PathBuf,
     pub(super) ledger_id: [u8; 16],
     pub(super) config: KeysConfig,
-    /// The runs that this process reads or writes.
-    live: Mutex<BTreeSet<u64>>,
+    live: Mutex<Live>,
+}
+
+/// The runs that this process reads or writes.
+#[derive(Default)]
+struct Live {
+    numbers: BTreeSet<u64>,
+    /// The highest number that was ever among them. None is given twice: whoever removes a run
+    /// may have read its name a while ago.
+    highest: u64,
 }
 
 impl Shelf {
@@ -47,24 +55,32 @@ impl Shelf {
     /// A number that no run has, for one that is going to be written.
     ///
     /// # Errors
-    /// If the folder cannot be read.
+    /// If the folder cannot be read, or a file in it has the last number there is.
     pub(super) fn reserve(&self) -> Result<u64, StoreError> {
         let names = self.disk.list(&self.dir)?;
         let mut live = self.live.lock();
-        let there = names.iter().filter_map(|name| run_number(name)).max();
-        let number = there.max(live.last().copied()).map_or(1, |last| last + 1);
-        live.insert(number);
+        let there = names.iter().filter_map(|name| run_number(name)).max().unwrap_or(0);
+        let last = there.max(live.highest);
+        let number = last.checked_add(1).ok_or_else(|| StoreError::Corrupt {
+            path: self.path(last),
+            offset: 0,
+            what: "no run has such a number; remove it".into(),
+        })?;
+        live.highest = number;
+        live.numbers.insert(number);
         Ok(number)
     }
 
     /// Run `number` is in use.
     pub(super) fn keep(&self, number: u64) {
-        self.live.lock().insert(number);
+        let mut live = self.live.lock();
+        live.highest = live.highest.max(number);
+        live.numbers.insert(number);
     }
 
     /// Run `number` is no longer in use, unless a snapshot names it.
     pub(super) fn let_go(&self, number: u64) {
-        self.live.lock().remove(&number);
+        self.live.lock().numbers.remove(&number);
     }
 
     /// Removes the runs that are neither in use nor `needed`.
@@ -75,14 +91,15 @@ impl Shelf {
         // The names first: whoever writes a run reserves its number before there is a name.
         for name in self.disk.list(&self.dir)? {
             let Some(number) = run_number(&name) else { continue };
-            if !needed.contains(&number) && !self.live.lock().contains(&number) {
+            if !needed.contains(&number) && !self.live.lock().numbers.contains(&number) {
                 self.disk.remove(&self.dir.join(name))?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn path(&self, number: u64) -> PathBuf {
+    /// Where run `number` stands.
+    pub(in crate::journal) fn path(&self, number: u64) -> PathBuf {
         self.dir.join(format!("{PREFIX}{number:016x}"))
     }
 
@@ -96,4 +113,26 @@ fn run_number(name: &str) -> Option<u64> {
     let digits = name.strip_prefix(PREFIX)?;
     let digits = digits.strip_suffix(TEMPORARY).unwrap_or(digits);
     (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faulty::FaultyDisk;
+
+    #[test]
+    fn no_number_is_given_twice() {
+        let (disk, dir) = (Arc::new(FaultyDisk::new(1)), PathBuf::from("/ledger"));
+        disk.create_dir(&dir).unwrap();
+        let shelf = Shelf::new(disk.clone(), dir, [1; 16], KeysConfig::default());
+        assert_eq!(shelf.reserve().unwrap(), 1);
+        // It was not written, or its name was removed again.
+        shelf.let_go(1);
+        assert_eq!(shelf.reserve().unwrap(), 2);
+        shelf.keep(9);
+        shelf.let_go(9);
+        assert_eq!(shelf.reserve().unwrap(), 10);
+        disk.put(&shelf.path(u64::MAX), Vec::new());
+        assert!(matches!(shelf.reserve(), Err(StoreError::Corrupt { .. })));
+    }
 }

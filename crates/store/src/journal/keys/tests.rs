@@ -64,7 +64,7 @@ fn note(index: &mut KeyIndex, from: u64, until: u64) {
     for n in from..until {
         index.insert(hash(n), position(n));
         if n % 3 == 2 {
-            index.tend(true);
+            index.tend(true, u64::MAX);
         }
     }
 }
@@ -85,7 +85,7 @@ fn a_key_is_found_where_it_was_put_and_nowhere_else() {
         index.insert(hash(n), position(n));
         index.insert(hash(n), position(n));
         if n % 500 == 0 {
-            index.tend(true);
+            index.tend(true, u64::MAX);
         }
     }
     all_found(&index, 30_000);
@@ -163,7 +163,7 @@ fn keys_of_one_print_are_all_found() {
     let same = KeyHash(0x1234_5678_9abc_def0);
     let positions: Vec<u64> = (0..3000).map(position).collect();
     positions.iter().for_each(|position| index.insert(same, *position));
-    index.tend(true);
+    index.tend(true, u64::MAX);
     assert_eq!((index.runs.len(), index.window.len()), (1, 0));
     assert_eq!(index.candidates(same).unwrap(), positions);
 }
@@ -353,6 +353,26 @@ fn the_archivists_thread_seals_and_merges_beside_the_teller() {
 }
 
 #[test]
+fn the_archivists_thread_ends_though_it_waits_for_what_will_never_be_durable() {
+    let disk = disk();
+    let mut index = index(&disk, 16, Sealing::Background);
+    index.begin(Arc::new(Durable::new(0))).unwrap();
+    (0..16).for_each(|n| index.insert(hash(n), position(n)));
+    index.tend(true, u64::MAX);
+    index.rest();
+    assert!(index.frozen.is_some() && run_files(&disk).is_empty());
+    all_found(&index, 16);
+}
+
+#[test]
+#[should_panic(expected = "a window is frozen between two batches")]
+fn a_window_is_not_frozen_in_the_middle_of_a_batch() {
+    let mut index = index(&disk(), 16, Sealing::Inline);
+    (0..16).for_each(|n| index.insert(hash(n), position(n)));
+    index.tend(true, position(15));
+}
+
+#[test]
 fn what_is_not_durable_is_never_sealed() {
     for sealing in [Sealing::Inline, Sealing::Background] {
         let disk = disk();
@@ -413,7 +433,7 @@ proptest! {
                     known.entry(hash.0).or_default().push(position(n));
                     noted.push((hash, position(n)));
                 },
-                Step::Tend => index.tend(true),
+                Step::Tend => index.tend(true, u64::MAX),
                 Step::Reopen => index = reopened(&index, &disk).unwrap(),
                 Step::Again(back) => {
                     let from = noted.len().saturating_sub(back.into());

@@ -78,6 +78,7 @@ impl Window {
 
     /// Takes `slot` of shard `shard` in, as [`slots`](Self::slots) gave it.
     pub(super) fn restore(&mut self, shard: usize, slot: u64) {
+        assert!(slot != 0, "an empty slot is none");
         let (group, used) = (&mut self.groups[shard / GROUP], &mut self.used[shard]);
         // A little is always free, so that a search ends.
         if (*used as usize + 1) * 16 > group.width * 15 {

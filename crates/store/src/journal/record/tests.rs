@@ -3,11 +3,12 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tongjang_core::apply::apply;
-use tongjang_core::{Caller, Decision, MemoryBook, Request, decide};
+use tongjang_core::{Caller, Command, Decision, MemoryBook, Request, decide};
 
 use super::*;
 use crate::Row;
 use crate::journal::row::{self, Whose};
+use crate::journal::trail::{BlockRef, ByDirection};
 
 /// Accounts in the order of their opening.
 #[derive(Default)]
@@ -134,6 +135,30 @@ fn no_record_is_longer_than_what_is_kept_free_for_it() {
         let most = written(&table, &event).len() + 8 + blocks;
         assert!(most <= at_most(&event), "{most} > {}", at_most(&event));
     }
+}
+
+#[test]
+fn no_block_is_longer_than_what_is_kept_free_for_it() {
+    // As far apart as a journal is long, as many as it has room for, and all of them told.
+    let (end, many) = ((1 << 42) - 8, 1 << 40);
+    let at = |position, number| {
+        let end = Timestamp::from_micros(i64::MAX);
+        BlockRef { number, position, end, credits: many }
+    };
+    let positions = std::array::from_fn(|nth| (nth as u64 + 1) * ((1 << 38) - 8));
+    let block = Block {
+        slot: u32::MAX,
+        this: at(end, many),
+        previous: at(8, many - 1),
+        jump: at(8, many - 2),
+        with: ByDirection { credit: at(8, many - 3), debit: at(8, many - 4) },
+        credit_mask: u16::MAX,
+        positions,
+    };
+    let mut record = Vec::new();
+    put_block(&mut record, &block, end);
+    assert!((200..=LONGEST_BLOCK).contains(&record.len()), "{}", record.len());
+    assert_eq!(read(&record, end, &Table::default()), Ok(Record::Block(block)));
 }
 
 #[test]
