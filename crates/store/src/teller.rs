@@ -131,6 +131,10 @@ pub type Messenger = Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
 /// as what comes meanwhile saves it a commit of its own.
 const LARGE: usize = 512;
 
+/// How often the teller looks up before he goes to sleep, after he served somebody alone: about a
+/// tenth of a millisecond where no other thread wants the core.
+const LOOKS: usize = 300;
+
 /// What is handed in at the window.
 enum Slip {
     One(Request, Reply),
@@ -180,6 +184,18 @@ impl Window {
             batch.push(slip);
         }
         count
+    }
+
+    /// Looks whether somebody comes before the teller goes to sleep: who calls one request after
+    /// the other comes again before the teller would be awake. Other threads go first.
+    fn linger(&self) -> Option<Slip> {
+        (0..LOOKS).find_map(|_| {
+            let slip = self.slips.try_recv().ok();
+            if slip.is_none() {
+                std::thread::yield_now();
+            }
+            slip
+        })
     }
 
     /// What counts the requests that wait like those of `slip`.
@@ -361,12 +377,15 @@ fn work<S: Store>(
     messenger: &Messenger,
 ) -> Result<(), StoreError> {
     let most = limits.batch.max(1);
-    let mut open = true;
+    let (mut open, mut alone) = (true, false);
     while open {
-        let mut first = select! {
-            recv(window.slips) -> slip => slip.ok(),
-            recv(stopped) -> _ => None,
-        };
+        let soon = if alone { window.linger() } else { None };
+        let mut first = soon.or_else(|| {
+            select! {
+                recv(window.slips) -> slip => slip.ok(),
+                recv(stopped) -> _ => None,
+            }
+        });
         open = first.is_some();
         loop {
             let mut batch = Vec::new();
@@ -379,6 +398,7 @@ fn work<S: Store>(
                 window.take(None, &mut batch, most);
             }
             batches.fetch_add(1, Relaxed);
+            alone = batch.len() == 1;
             serve(&mut store, batch, most, messenger)?;
         }
     }
