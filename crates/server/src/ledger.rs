@@ -1,6 +1,7 @@
 //! The way from a handler to the ledger: commands go to the teller, queries to the reader.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,9 @@ use crate::telemetry::Telemetry;
 /// The reader of the store that this server runs on.
 pub type LedgerReader = JournalReader;
 
-/// How many queries may read from the disk at once; more of them wait.
-const QUERIES: usize = 64;
+/// How many queries may be under way at once for each core, which may each wait for the disk; more
+/// of them wait for their turn. Many more would take the cores from those who book.
+const QUERIES_A_CORE: usize = 4;
 
 /// How long a batch waits for its place at the teller's before it is sent away.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -38,7 +40,8 @@ impl Ledger {
     pub fn new(teller: Teller, reader: LedgerReader, telemetry: Arc<Telemetry>) -> Self {
         let room = u32::try_from(teller.room_for_bundles()).unwrap_or(u32::MAX).max(1);
         let bundles = Arc::new(Semaphore::new(room as usize));
-        let queries = Arc::new(Semaphore::new(QUERIES));
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let queries = Arc::new(Semaphore::new(cores * QUERIES_A_CORE));
         Self { teller, reader, queries, bundles, room, telemetry }
     }
 
