@@ -1,10 +1,10 @@
 //! Ledgers carried in and out as lines: NDJSON or CSV, a line an opening, a booking or a change of
 //! status. `docs/import-export.md` names the fields.
 //!
-//! In: `intake` (bytes that must be UTF-8) → `rows` (lines) and `table` (rows of cells) → `fields`
-//! (what they say) → `import` (decided and made durable, or only rehearsed) → `rejects` (what was
-//! refused, to be read again). Out: `export` for the whole ledger,
-//! `passbook` for one account, both written by `sheet`.
+//! In: `same` (a file that must not change) → `intake` (bytes that must be UTF-8) → `rows` (lines)
+//! and `table` (rows of `cells`) → `fields` (what they say) → `line` (what is to be done) →
+//! `import` (decided and made durable, or only rehearsed) → `rejects` (what was refused, to be read
+//! again). Out: `export` for the whole ledger, `passbook` for one account, both written by `sheet`.
 
 pub(crate) mod cells;
 pub(crate) mod export;
