@@ -29,8 +29,9 @@ pub trait Book {
     /// The account that has this number in this bank, hyphens and case aside.
     fn account_by_number(&self, bank: &Bank, number: &AccountNumber) -> Option<AccountId>;
 
-    /// The settlement account to use for `currency`, whether it was opened yet or not.
-    fn settlement(&self, currency: Currency) -> AccountId;
+    /// The settlement account to use for an account of `owner` in `currency`, whether it was opened
+    /// yet or not. A ledger in one part has one a currency; in several, one a currency and part.
+    fn settlement(&self, currency: Currency, owner: UserId) -> AccountId;
 
     /// What came of the request that `scope` made under `key`.
     fn answered(&self, scope: UserId, key: &IdempotencyKey) -> Result<Option<Event>, Self::Error>;

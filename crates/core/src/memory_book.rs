@@ -53,7 +53,7 @@ impl Book for MemoryBook {
         self.numbers.get(&(bank.clone(), number.bare())).copied()
     }
 
-    fn settlement(&self, currency: Currency) -> AccountId {
+    fn settlement(&self, currency: Currency, _: UserId) -> AccountId {
         AccountId::settlement(currency, 0)
     }
 

@@ -111,8 +111,8 @@ impl<B: Book> Book for Trial<'_, B> {
         new.or_else(|| self.below.account_by_number(bank, number))
     }
 
-    fn settlement(&self, currency: Currency) -> AccountId {
-        self.below.settlement(currency)
+    fn settlement(&self, currency: Currency, owner: UserId) -> AccountId {
+        self.below.settlement(currency, owner)
     }
 
     fn answered(&self, scope: UserId, key: &IdempotencyKey) -> Result<Option<Event>, B::Error> {

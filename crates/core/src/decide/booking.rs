@@ -2,9 +2,9 @@
 
 use super::{at_version, bookable, existing, key_use, moment, own};
 use crate::{
-    Account, AccountId, Amount, Balance, Book, Booked, Command, Currency, Direction, Entry,
-    EntryNumber, Event, Hash, Kind, Memo, Metadata, Rejection, Request, Timestamp, Transaction,
-    TransactionId, chain,
+    Account, AccountId, Amount, Balance, Book, Booked, Command, Direction, Entry, EntryNumber,
+    Event, Hash, Kind, Memo, Metadata, Rejection, Request, Timestamp, Transaction, TransactionId,
+    chain,
 };
 
 pub(super) fn deposit<B: Book>(book: &B, request: &Request) -> Result<Event, Rejection> {
@@ -14,7 +14,7 @@ pub(super) fn deposit<B: Book>(book: &B, request: &Request) -> Result<Event, Rej
     let account = own(book, request.caller, *account)?;
     at_version(account, request.expected_version)?;
     bookable(account)?;
-    let settlement = settlement(book, account.currency());
+    let settlement = settlement(book, account);
     let debit = Side::new(settlement, Direction::Debit, *amount, memo, Some(account))?;
     let credit = Side::new(account, Direction::Credit, *amount, memo, None)?;
     // From here on nothing may fail.
@@ -29,7 +29,7 @@ pub(super) fn withdraw<B: Book>(book: &B, request: &Request) -> Result<Event, Re
     at_version(account, request.expected_version)?;
     bookable(account)?;
     funded(account, *amount)?;
-    let settlement = settlement(book, account.currency());
+    let settlement = settlement(book, account);
     let debit = Side::new(account, Direction::Debit, *amount, memo, None)?;
     let credit = Side::new(settlement, Direction::Credit, *amount, memo, Some(account))?;
     // From here on nothing may fail.
@@ -62,9 +62,10 @@ pub(super) fn transfer<B: Book>(book: &B, request: &Request) -> Result<Event, Re
     Ok(booked(book, request, Kind::Transfer, *amount, [debit, credit], metadata))
 }
 
-/// The settlement account of `currency`, which was opened with the first account of it.
-fn settlement<B: Book>(book: &B, currency: Currency) -> &Account {
-    book.account(book.settlement(currency)).expect("opened with the currency's first account")
+/// The settlement account for `account`, which was opened with the first one of its currency.
+fn settlement<'a, B: Book>(book: &'a B, account: &Account) -> &'a Account {
+    let settlement = book.settlement(account.currency(), account.owner());
+    book.account(settlement).expect("opened with the currency's first account")
 }
 
 fn funded(account: &Account, requested: Amount) -> Result<(), Rejection> {
@@ -158,7 +159,7 @@ fn booked<B: Book>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Decision;
+    use crate::{Currency, Decision};
     use crate::account::Standing;
     use crate::test_ledger::{
         ALICE, BOB, START, TestLedger, amount, deposit, memo, request, transfer, withdraw,

@@ -21,7 +21,7 @@ pub(super) fn open<B: Book>(book: &B, request: &Request) -> Result<Event, Reject
     }
     // From here on nothing may fail.
     let opened_at = moment(book, request, &[]);
-    let settlement = book.settlement(*currency);
+    let settlement = book.settlement(*currency, *owner);
     let settlement = book
         .account(settlement)
         .is_none()

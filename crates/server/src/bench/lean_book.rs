@@ -70,7 +70,7 @@ impl Book for LeanBook {
         None
     }
 
-    fn settlement(&self, currency: Currency) -> AccountId {
+    fn settlement(&self, currency: Currency, _: UserId) -> AccountId {
         AccountId::settlement(currency, 0)
     }
 

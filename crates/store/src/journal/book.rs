@@ -390,7 +390,7 @@ impl Book for JournalBook {
         Some(self.places[slot as usize].seat.account.id())
     }
 
-    fn settlement(&self, currency: Currency) -> AccountId {
+    fn settlement(&self, currency: Currency, _: UserId) -> AccountId {
         AccountId::settlement(currency, 0)
     }
 

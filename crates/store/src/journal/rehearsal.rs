@@ -71,12 +71,13 @@ impl Store for Rehearsal {
         for request in requests {
             for id in request.command.accounts().into_iter().flatten() {
                 self.0.bring_in(id)?;
-                if let Some(currency) = self.0.account(id).map(Account::currency) {
-                    self.0.bring_in(self.0.settlement(currency))?;
+                let found = self.0.account(id).map(|account| (account.currency(), account.owner()));
+                if let Some((currency, owner)) = found {
+                    self.0.bring_in(self.0.settlement(currency, owner))?;
                 }
             }
-            if let Command::Open { currency, .. } = request.command {
-                self.0.bring_in(self.0.settlement(currency))?;
+            if let Command::Open { currency, owner, .. } = request.command {
+                self.0.bring_in(self.0.settlement(currency, owner))?;
             }
         }
         Ok(())
@@ -133,7 +134,7 @@ impl Book for RehearsalBook {
         made.or_else(kept)
     }
 
-    fn settlement(&self, currency: Currency) -> AccountId {
+    fn settlement(&self, currency: Currency, _: UserId) -> AccountId {
         AccountId::settlement(currency, 0)
     }
 
