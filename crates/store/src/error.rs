@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::Chance;
+
 /// A failure of the store: what was attempted, and why it did not go.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -63,5 +65,10 @@ impl StoreError {
     /// The error of an operating system call on `path`.
     pub fn io(attempt: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::Io { attempt, path: path.into(), source: Arc::new(source) }
+    }
+
+    /// What is left to be done after this error of a shared store.
+    pub fn chance(&self) -> Chance {
+        Chance::Never
     }
 }

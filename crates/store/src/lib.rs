@@ -13,7 +13,7 @@ pub mod teller;
 
 pub use error::StoreError;
 pub use query::{EntryFilter, EntryPage, EntryQuery, LedgerTotals, Order, Row, Summary};
-pub use store::{Reader, Release, Room, Store};
+pub use store::{Chance, Reader, Release, Room, SharedStore, Store};
 pub use teller::{
     Answer, Brief, BundleReply, Made, Messenger, Refusal, Reply, Teller, TellerLimits,
     TellerThread, Together, TogetherReply,

@@ -71,6 +71,27 @@ pub trait Store: Send + 'static {
     fn close(self) -> Result<(), StoreError>;
 }
 
+/// A store that other tellers write to at the same time, here or on other machines.
+///
+/// `load` keeps them from what the batch touches until its end, and `commit` makes all of it
+/// durable before it returns, or none of it. After an error of either the batch is over; the error
+/// tells whether it may be loaded and decided [again](StoreError::chance). The store is not
+/// poisoned.
+pub trait SharedStore: Store {}
+
+/// What an error of a [`SharedStore`] leaves to be done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Chance {
+    /// Others came in between and nothing was done: decide again.
+    Again,
+    /// The store cannot be reached for now and nothing was done: decide again in a while.
+    Later,
+    /// The store will refuse this batch for ever, and nothing was done.
+    Never,
+    /// Whether the batch was made durable cannot be found out.
+    Unknown,
+}
+
 /// What queries need of a store. Everything seen is durable; nothing waits for the teller.
 ///
 /// A call may read from a disk, so it is made off the async threads; `account` and

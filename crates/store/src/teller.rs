@@ -2,17 +2,20 @@
 //! made durable by one commit, and only then answers.
 
 mod serve;
+mod shared;
+mod window;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use tongjang_core::{AccountId, Event, Rejection, Request, TransactionId};
 
 use self::serve::serve;
 pub use self::serve::{answer, answer_together};
-use crate::{Store, StoreError};
+use self::window::{AtTheWindow, Slip, Window};
+use crate::{SharedStore, Store, StoreError};
 
 /// What came of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -131,102 +134,40 @@ pub type Messenger = Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
 /// as what comes meanwhile saves it a commit of its own.
 const LARGE: usize = 512;
 
-/// How often the teller looks up before he goes to sleep, after he served somebody alone: about a
-/// tenth of a millisecond where no other thread wants the core.
-const LOOKS: usize = 300;
-
-/// What is handed in at the window.
-enum Slip {
-    One(Request, Reply),
-    Bundle(Vec<Request>, BundleReply),
-    Together(Vec<Request>, TogetherReply),
-}
-
-impl Slip {
-    fn requests(&self) -> &[Request] {
-        match self {
-            Self::One(request, _) => std::slice::from_ref(request),
-            Self::Bundle(requests, _) | Self::Together(requests, _) => requests,
-        }
-    }
-}
-
-/// A place in the teller's queue; clone it for each who asks.
+/// A place in the tellers' queues; clone it for each who asks. There is one teller, but on a store
+/// that several may write to.
 #[derive(Clone)]
 pub struct Teller {
-    queue: Sender<Slip>,
+    windows: Arc<[Arc<Window>]>,
     closing: Arc<AtomicBool>,
-    window: Arc<Window>,
     batches: Arc<AtomicU64>,
     limits: TellerLimits,
 }
 
-/// The other end of the queue, which also those hold who ask: slips that nobody will serve any
-/// more must be dropped, and a channel keeps them for as long as somebody may send.
-struct Window {
-    slips: Receiver<Slip>,
-    /// How many requests wait one by one, and how many in bundles.
-    ones: AtomicUsize,
-    bundled: AtomicUsize,
-    deserted: AtomicBool,
-}
-
-impl Window {
-    /// Takes slips out until `batch` has `most` requests or nothing waits, after `first`.
-    fn take(&self, first: Option<Slip>, batch: &mut Vec<Slip>, most: usize) -> usize {
-        let mut count: usize = batch.iter().map(|slip| slip.requests().len()).sum();
-        let mut next = first;
-        while count < most {
-            let Some(slip) = next.take().or_else(|| self.slips.try_recv().ok()) else { break };
-            let requests = slip.requests().len();
-            self.waiting(&slip).fetch_sub(requests, SeqCst);
-            count += requests;
-            batch.push(slip);
-        }
-        count
-    }
-
-    /// Looks whether somebody comes before the teller goes to sleep: who calls one request after
-    /// the other comes again before the teller would be awake. Other threads go first.
-    fn linger(&self) -> Option<Slip> {
-        (0..LOOKS).find_map(|_| {
-            let slip = self.slips.try_recv().ok();
-            if slip.is_none() {
-                std::thread::yield_now();
-            }
-            slip
-        })
-    }
-
-    /// What counts the requests that wait like those of `slip`.
-    fn waiting(&self, slip: &Slip) -> &AtomicUsize {
-        if matches!(slip, Slip::One(..)) { &self.ones } else { &self.bundled }
-    }
-
-    /// Drops what waits, if there is no teller any more.
-    fn clear_if_deserted(&self) {
-        if self.deserted.load(SeqCst) {
-            self.slips.try_iter().for_each(drop);
-        }
-    }
-}
-
-/// Lives on the teller's stack, and so tells of his end however he comes to it.
-struct AtTheWindow(Arc<Window>);
-
-impl Drop for AtTheWindow {
-    fn drop(&mut self) {
-        self.0.deserted.store(true, SeqCst);
-        self.0.clear_if_deserted();
-    }
-}
-
-/// The teller's thread; [`close`](Self::close) ends the day.
+/// The tellers' threads; [`close`](Self::close) ends the day.
 #[derive(Debug)]
 pub struct TellerThread {
     closing: Arc<AtomicBool>,
-    stop: Sender<()>,
-    thread: JoinHandle<Result<(), StoreError>>,
+    at_work: Vec<(Sender<()>, JoinHandle<Result<(), StoreError>>)>,
+}
+
+/// What a teller has around him while he works.
+struct Day<'a> {
+    window: &'a Window,
+    stopped: Receiver<()>,
+    limits: TellerLimits,
+    batches: Arc<AtomicU64>,
+    messenger: Messenger,
+}
+
+impl Day<'_> {
+    /// The next slip, after however long; `None` at the end of the day.
+    fn wait(&self) -> Option<Slip> {
+        select! {
+            recv(self.window.slips) -> slip => slip.ok(),
+            recv(self.stopped) -> _ => None,
+        }
+    }
 }
 
 impl Teller {
@@ -250,27 +191,51 @@ impl Teller {
         limits: TellerLimits,
         messenger: Messenger,
     ) -> Result<(Self, TellerThread), StoreError> {
-        let (queue, slips) = unbounded();
-        let (stop, stopped) = bounded(1);
+        Self::open(vec![store], limits, &messenger, alone)
+    }
+
+    /// Opens a window over each of `stores`, which lead to one ledger that others write to, too.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    ///
+    /// # Panics
+    /// If there is no store.
+    pub fn start_shared<S: SharedStore>(
+        stores: Vec<S>,
+        limits: TellerLimits,
+        messenger: &Messenger,
+    ) -> Result<(Self, TellerThread), StoreError> {
+        assert!(!stores.is_empty(), "a teller has a store");
+        Self::open(stores, limits, messenger, shared::work)
+    }
+
+    fn open<S: Store>(
+        stores: Vec<S>,
+        limits: TellerLimits,
+        messenger: &Messenger,
+        work: fn(S, &Day) -> Result<(), StoreError>,
+    ) -> Result<(Self, TellerThread), StoreError> {
         let closing = Arc::new(AtomicBool::new(false));
         let batches = Arc::new(AtomicU64::new(0));
-        let counter = batches.clone();
-        let window = Arc::new(Window {
-            slips,
-            ones: AtomicUsize::new(0),
-            bundled: AtomicUsize::new(0),
-            deserted: AtomicBool::new(false),
-        });
-        let teller = AtTheWindow(window.clone());
-        let thread = std::thread::Builder::new()
-            .name("teller".into())
-            .spawn(move || {
-                let AtTheWindow(window) = &teller;
-                work(store, window, &stopped, limits, &counter, &messenger)
-            })
-            .map_err(|source| StoreError::io("start a thread for", "the teller", source))?;
-        let thread = TellerThread { closing: closing.clone(), stop, thread };
-        Ok((Self { queue, closing, window, batches, limits }, thread))
+        let (mut windows, mut at_work) = (Vec::new(), Vec::new());
+        for store in stores {
+            let (stop, stopped) = bounded(1);
+            let window = Arc::new(Window::new());
+            let teller = AtTheWindow(window.clone());
+            let (batches, messenger) = (batches.clone(), messenger.clone());
+            let thread = std::thread::Builder::new()
+                .name("teller".into())
+                .spawn(move || {
+                    let AtTheWindow(window) = &teller;
+                    work(store, &Day { window, stopped, limits, batches, messenger })
+                })
+                .map_err(|source| StoreError::io("start a thread for", "the teller", source))?;
+            windows.push(window);
+            at_work.push((stop, thread));
+        }
+        let thread = TellerThread { closing: closing.clone(), at_work };
+        Ok((Self { windows: windows.into(), closing, batches, limits }, thread))
     }
 
     /// Puts `request` into the queue. `reply` is called once with what came of it when that is
@@ -306,18 +271,19 @@ impl Teller {
 
     fn hand_in(&self, slip: Slip) -> Result<(), Refusal> {
         self.ready()?;
-        let waiting = self.window.waiting(&slip);
-        let count = slip.requests().len();
-        let room = |waiting: usize| {
-            let sum = waiting.saturating_add(count);
-            (waiting == 0 || sum <= self.limits.queue).then_some(sum)
-        };
-        waiting.fetch_update(SeqCst, SeqCst, room).map_err(|_| Refusal::Overloaded)?;
-        // The window holds the other end, so this cannot fail.
-        self.queue.send(slip).map_err(|_| Refusal::Unavailable)?;
-        // If the teller left in between, this slip may have come after he cleared the queue.
-        self.window.clear_if_deserted();
-        Ok(())
+        self.window(slip.requests()).hand_in(slip, self.limits.queue)
+    }
+
+    /// Who asks for his own accounts always comes to the same teller, so that two of them seldom
+    /// want the same accounts. Who acts for others is sent by the account.
+    fn window(&self, requests: &[Request]) -> &Window {
+        let bits = requests.first().map_or(0, |request| match request.command.accounts() {
+            [Some(account), _] if request.caller.any_account => account.bits(),
+            _ => request.caller.user.bits(),
+        });
+        let windows = self.windows.len() as u128;
+        let at = usize::try_from((bits & 0xffff) % windows).expect("fewer than 2^16 tellers");
+        &self.windows[at]
     }
 
     /// The most requests that may wait in bundles, unless a single bundle has more.
@@ -333,13 +299,13 @@ impl Teller {
         if self.closing.load(SeqCst) {
             return Err(Refusal::ShuttingDown);
         }
-        let deserted = self.window.deserted.load(SeqCst);
+        let deserted = self.windows.iter().any(|window| window.is_deserted());
         if deserted { Err(Refusal::Unavailable) } else { Ok(()) }
     }
 
     /// How many requests wait.
     pub fn waiting(&self) -> usize {
-        self.window.ones.load(Relaxed) + self.window.bundled.load(Relaxed)
+        self.windows.iter().map(|window| window.length()).sum()
     }
 
     /// How many batches were taken in since the start.
@@ -349,9 +315,9 @@ impl Teller {
 }
 
 impl TellerThread {
-    /// Whether the teller is gone, though nobody closed the window.
+    /// Whether a teller is gone, though nobody closed the window.
     pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+        self.at_work.iter().any(|(_, thread)| thread.is_finished())
     }
 
     /// Takes nothing more in, finishes what waits, closes the store and waits for all of it.
@@ -360,46 +326,39 @@ impl TellerThread {
     /// What the store failed at, now or earlier; a panic of the teller counts as such.
     pub fn close(self) -> Result<(), StoreError> {
         self.closing.store(true, SeqCst);
-        // A teller who is gone already cannot be told to stop.
-        let _ = self.stop.try_send(());
-        self.thread
-            .join()
-            .unwrap_or_else(|_| Err(StoreError::Poisoned { cause: "the teller panicked".into() }))
+        for (stop, _) in &self.at_work {
+            // A teller who is gone already cannot be told to stop.
+            let _ = stop.try_send(());
+        }
+        let panicked = || StoreError::Poisoned { cause: "the teller panicked".into() };
+        let ends = self.at_work.into_iter().map(|(_, thread)| thread.join());
+        // Each is waited for, also after one that failed.
+        let ends: Vec<_> = ends.map(|end| end.unwrap_or_else(|_| Err(panicked()))).collect();
+        ends.into_iter().collect()
     }
 }
 
-fn work<S: Store>(
-    mut store: S,
-    window: &Window,
-    stopped: &Receiver<()>,
-    limits: TellerLimits,
-    batches: &AtomicU64,
-    messenger: &Messenger,
-) -> Result<(), StoreError> {
-    let most = limits.batch.max(1);
-    let (mut open, mut alone) = (true, false);
+/// The work of a teller whose store nobody else writes to.
+fn alone<S: Store>(mut store: S, day: &Day<'_>) -> Result<(), StoreError> {
+    let most = day.limits.batch.max(1);
+    let (mut open, mut lonely) = (true, false);
     while open {
-        let soon = if alone { window.linger() } else { None };
-        let mut first = soon.or_else(|| {
-            select! {
-                recv(window.slips) -> slip => slip.ok(),
-                recv(stopped) -> _ => None,
-            }
-        });
+        let soon = if lonely { day.window.linger() } else { None };
+        let mut first = soon.or_else(|| day.wait());
         open = first.is_some();
         loop {
             let mut batch = Vec::new();
-            let count = window.take(first.take(), &mut batch, most);
+            let count = day.window.take(first.take(), &mut batch, most);
             if batch.is_empty() {
                 break;
             }
             if count < LARGE {
                 store.settle()?;
-                window.take(None, &mut batch, most);
+                day.window.take(None, &mut batch, most);
             }
-            batches.fetch_add(1, Relaxed);
-            alone = batch.len() == 1;
-            serve(&mut store, batch, most, messenger)?;
+            day.batches.fetch_add(1, Relaxed);
+            lonely = batch.len() == 1;
+            serve(&mut store, batch, most, &day.messenger)?;
         }
     }
     store.close()
