@@ -59,6 +59,50 @@ pub enum StoreError {
         /// The failure, in words.
         cause: Arc<str>,
     },
+    /// The database did not do what was asked of it.
+    #[error("cannot {attempt}: {cause}")]
+    Database {
+        /// What was attempted.
+        attempt: &'static str,
+        /// What is left to be done.
+        chance: Chance,
+        /// SQLSTATE.
+        code: Option<String>,
+        /// What it said.
+        cause: Arc<str>,
+    },
+    /// stub
+    #[error("unknown")]
+    Unknown {
+        /// What was attempted.
+        attempt: &'static str,
+        /// Why.
+        cause: Arc<str>,
+    },
+    /// Between a transaction's first statement and its last the connection was lost, or others
+    /// were there first. Nothing was done.
+    #[error("others came in between, and nothing was done")]
+    Overtaken,
+    /// What stands in the database is not what was written there.
+    #[error("{place} is damaged: {what}")]
+    Damaged {
+        /// The row.
+        place: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The database has the schema of another version.
+    #[error("the database has schema {found}, and this version needs {known}; {}", if *found < *known {
+        "run `tongjang migrate`"
+    } else {
+        "run a newer version"
+    })]
+    Schema {
+        /// The step found.
+        found: i32,
+        /// The newest known.
+        known: i32,
+    },
 }
 
 impl StoreError {
@@ -69,6 +113,31 @@ impl StoreError {
 
     /// What is left to be done after this error of a shared store.
     pub fn chance(&self) -> Chance {
-        Chance::Never
+        match self {
+            Self::Database { chance, .. } => *chance,
+            Self::Overtaken => Chance::Again,
+            Self::Unknown { .. } => Chance::Unknown,
+            _ => Chance::Never,
+        }
+    }
+
+    /// stub
+    pub fn database(attempt: &'static str, error: tokio_postgres::Error) -> Self {
+        let code = error.code().map(|code| code.code().to_owned());
+        let chance = match code.as_deref() {
+            None => Chance::Later,
+            Some("40001" | "40P01" | "23505" | "55P03" | "25P02") => Chance::Again,
+            Some(code)
+                if code.starts_with("08") || code.starts_with("57") || code.starts_with("53") =>
+            {
+                Chance::Later
+            }
+            Some(_) => Chance::Never,
+        };
+        let cause = match error.as_db_error() {
+            Some(error) => error.to_string(),
+            None => error.to_string(),
+        };
+        Self::Database { attempt, chance, code, cause: cause.into() }
     }
 }

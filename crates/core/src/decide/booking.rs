@@ -159,11 +159,11 @@ fn booked<B: Book>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Currency, Decision};
     use crate::account::Standing;
     use crate::test_ledger::{
         ALICE, BOB, START, TestLedger, amount, deposit, memo, request, transfer, withdraw,
     };
+    use crate::{Currency, Decision};
 
     /// Puts the account where its standing is `change`d to.
     fn put(ledger: &mut TestLedger, id: AccountId, change: impl FnOnce(&mut Standing)) {

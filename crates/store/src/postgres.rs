@@ -1,0 +1,77 @@
+//! The PostgreSQL store: many servers, one book. The database does the distributing and the
+//! keeping; what is decided is decided by the same core as everywhere.
+//!
+//! `target` knows the way to the database, `schema` what must stand in it. A teller has a `line` of
+//! his own; `batch` is his store: `loading` locks and brings in, `book` lends it to the rules,
+//! `writing` adds what they decided. Queries go through `reader`.
+
+mod batch;
+mod book;
+mod columns;
+mod counters;
+mod line;
+mod loading;
+mod outcomes;
+mod places;
+mod refusals;
+pub mod schema;
+mod target;
+mod values;
+mod writing;
+
+pub use batch::PostgresStore;
+pub use book::PostgresBook;
+pub use counters::{Counters, Counts};
+pub use places::Parts;
+pub use schema::{Layout, Migrated};
+pub use target::Target;
+
+use crate::StoreError;
+use places::Places;
+
+/// A ledger in a database, for one server.
+#[derive(Clone)]
+pub struct Postgres {
+    target: Target,
+    parts: Parts,
+    id: u128,
+    places: Places,
+    counters: Counters,
+}
+
+impl Postgres {
+    /// The ledger at `target`.
+    ///
+    /// # Errors
+    /// If the database cannot be reached, or its schema is not this version's.
+    pub async fn open(target: Target) -> Result<Self, StoreError> {
+        let client = target.teller().await?;
+        let (parts, id) = schema::check(&client).await?;
+        let (places, counters) = (Places::default(), Counters::default());
+        Ok(Self { target, parts, id, places, counters })
+    }
+
+    /// The store of one more teller.
+    ///
+    /// # Errors
+    /// If the operating system refuses a runtime.
+    pub fn teller(&self) -> Result<PostgresStore, StoreError> {
+        let (places, counters) = (self.places.clone(), self.counters.clone());
+        PostgresStore::new(self.target.clone(), self.parts, places, counters)
+    }
+
+    /// How the ledger is divided.
+    pub fn parts(&self) -> Parts {
+        self.parts
+    }
+
+    /// The bits by which the ledger is known.
+    pub fn id(&self) -> u128 {
+        self.id
+    }
+
+    /// What its tellers counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}

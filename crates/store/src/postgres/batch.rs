@@ -1,0 +1,259 @@
+//! The store of one teller: a batch is one transaction of the database.
+//!
+//! `load` locks what the batch touches, in order, so that two tellers never wait for each other;
+//! `commit` adds what it did and commits. A connection that breaks while the COMMIT is under way
+//! leaves the question whether it was done; the next connection finds that out, by the same locks.
+
+use tokio_postgres::error::{DbError, Severity};
+use tongjang_core::{AccountId, Event, Request, Timestamp, Tried, UserId};
+
+use super::book::PostgresBook;
+use super::line::Line;
+use super::loading::{Locks, Wanted};
+use super::places::{Parts, Places};
+use super::values::{Instant, Uuid};
+use super::writing::Rows;
+use super::{Counters, Target};
+use crate::{Release, Room, SharedStore, Store, StoreError};
+
+/// The store of one teller on PostgreSQL.
+pub struct PostgresStore {
+    line: Line,
+    parts: Parts,
+    places: Places,
+    counters: Counters,
+    book: PostgresBook,
+    locks: Locks,
+    /// Nothing that this teller decides is earlier.
+    clock: Timestamp,
+}
+
+/// Something that only a batch that was committed left behind.
+enum Trace {
+    Transaction(i16, u128),
+    Account(i16, u128),
+    Change(i16, u128, Timestamp),
+    Key(i16, u128, String, Timestamp),
+}
+
+impl PostgresStore {
+    /// A teller's store on the ledger at `target`, which is in `parts`. It connects when it is
+    /// first asked.
+    ///
+    /// # Errors
+    /// If the operating system refuses a runtime.
+    pub(super) fn new(
+        target: Target,
+        parts: Parts,
+        places: Places,
+        counters: Counters,
+    ) -> Result<Self, StoreError> {
+        let clock = Timestamp::EPOCH;
+        Ok(Self {
+            line: Line::new(target)?,
+            parts,
+            places,
+            counters,
+            book: PostgresBook::new(parts, clock),
+            locks: Locks::new(),
+            clock,
+        })
+    }
+
+    fn begin(&mut self, requests: &[&Request]) -> Result<(), StoreError> {
+        let Self { line, parts, places, .. } = self;
+        let mut book = PostgresBook::new(*parts, self.clock);
+        let wanted = Wanted::by(requests, *parts);
+        let locks = line.run(async |client, statements| {
+            statements.loading.load(client, &wanted, *parts, places, &mut book).await
+        })?;
+        self.locks = locks;
+        self.book = book;
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
+        let Self { line, parts, book, .. } = self;
+        let rows = Rows::of(book, *parts);
+        self.counters.batch(book.events.len());
+        line.go_on(async |client, statements| {
+            let attempt = |error| StoreError::database("book a batch", error);
+            if !rows.is_empty() {
+                let written = statements.writing.write(client, &rows).await.map_err(attempt)?;
+                if !written.all_heads {
+                    return Err(StoreError::Damaged {
+                        place: "tongjang.accounts".to_owned(),
+                        what: "an account that was locked is not where it was".to_owned(),
+                    });
+                }
+            }
+            Ok(())
+        })?;
+        let mut refused = false;
+        let committed = line.go_on(async |client, _| {
+            client.batch_execute("COMMIT").await.map_err(|error| {
+                // Only an error that leaves the session as it is says that nothing was done.
+                let severity = error.as_db_error().and_then(DbError::parsed_severity);
+                refused = severity == Some(Severity::Error);
+                StoreError::database("commit a batch", error)
+            })
+        });
+        match committed {
+            Err(error) if !refused => self.find_out(&error),
+            other => other,
+        }
+    }
+
+    /// Whether the batch whose COMMIT broke off was committed after all. The locks of the batch
+    /// are taken again: who gets them comes after its end, whatever that was.
+    fn find_out(&mut self, broken: &StoreError) -> Result<(), StoreError> {
+        self.counters.broken();
+        self.line.hang_up();
+        let Some(trace) = self.trace() else {
+            // Nothing was booked, so nothing is unknown.
+            return Err(broken.clone());
+        };
+        let unknown = |error: &StoreError| StoreError::Unknown {
+            attempt: "commit a batch",
+            cause: error.to_string().into(),
+        };
+        if self.locks.is_empty() {
+            return Err(unknown(broken));
+        }
+        let Self { line, locks, .. } = self;
+        let mut last = unknown(broken);
+        for pause in [0, 20, 50, 100, 200, 400, 800, 1_000, 1_000] {
+            std::thread::sleep(std::time::Duration::from_millis(pause));
+            let found = line.run(async |client, statements| {
+                let attempt = |error| StoreError::database("find out about a commit", error);
+                client.batch_execute("BEGIN").await.map_err(attempt)?;
+                let held = statements.loading.lock_again(client, locks).await.map_err(attempt)?;
+                let left = trace.is_there(client).await.map_err(attempt)?;
+                // Locks are written down, so this commit waits until a standby has all before it.
+                client.batch_execute("COMMIT").await.map_err(attempt)?;
+                Ok((held, left))
+            });
+            match found {
+                Ok((_, true)) => return Ok(()),
+                // Nothing was locked that could have held this up until the end of the other.
+                Ok((0, false)) => return Err(unknown(broken)),
+                Ok((_, false)) => return Err(StoreError::Overtaken),
+                Err(error) => {
+                    last = unknown(&error);
+                    line.give_up();
+                }
+            }
+        }
+        Err(last)
+    }
+
+    fn trace(&self) -> Option<Trace> {
+        let part_in = |id: AccountId| self.book.held.get(&id).map_or(0, |held| held.part);
+        self.book.events.first().map(|event| match event {
+            Event::Booked(booked) => {
+                let transaction = &booked.transaction;
+                let part = transaction.entries.first().map_or(0, |entry| part_in(entry.account));
+                Trace::Transaction(part, transaction.id.bits())
+            }
+            Event::Opened(opening) => {
+                let id = opening.account.id;
+                Trace::Account(part_in(id), id.bits())
+            }
+            Event::StatusChanged(change) => {
+                Trace::Change(part_in(change.account), change.account.bits(), change.at)
+            }
+            Event::Refused(refused) => {
+                let scope: UserId = refused.key.scope;
+                let key = refused.key.key.as_str().to_owned();
+                Trace::Key(self.parts.of_owner(scope), scope.bits(), key, refused.at)
+            }
+        })
+    }
+
+    /// Ends a transaction of which nothing is to stay.
+    fn give_up(&mut self) {
+        self.line.give_up();
+    }
+}
+
+impl Trace {
+    async fn is_there(
+        &self,
+        client: &tokio_postgres::Client,
+    ) -> Result<bool, tokio_postgres::Error> {
+        let found = match self {
+            Self::Transaction(part, id) => {
+                let sql = "SELECT 1 FROM tongjang.entries
+                    WHERE part = $1 AND transaction_id = $2 LIMIT 1";
+                client.query_opt(sql, &[part, &Uuid(*id)]).await?
+            }
+            Self::Account(part, id) => {
+                let sql = "SELECT 1 FROM tongjang.accounts WHERE part = $1 AND id = $2";
+                client.query_opt(sql, &[part, &Uuid(*id)]).await?
+            }
+            // What others did under the same key, or to the same account, has another time.
+            Self::Change(part, id, at) => {
+                let sql = "SELECT 1 FROM tongjang.status_changes
+                    WHERE part = $1 AND account_id = $2 AND changed_at = $3 LIMIT 1";
+                client.query_opt(sql, &[part, &Uuid(*id), &Instant(*at)]).await?
+            }
+            Self::Key(part, scope, key, at) => {
+                let sql = "SELECT 1 FROM tongjang.keys
+                    WHERE part = $1 AND scope = $2 AND key = $3 AND happened_at = $4";
+                client.query_opt(sql, &[part, &Uuid(*scope), key, &Instant(*at)]).await?
+            }
+        };
+        Ok(found.is_some())
+    }
+}
+
+impl Store for PostgresStore {
+    type Book = PostgresBook;
+
+    fn load(&mut self, requests: &[&Request]) -> Result<(), StoreError> {
+        self.begin(requests)
+            .inspect_err(|error| {
+                self.counters.failed(error);
+            })
+            .inspect_err(|_| self.line.give_up())
+    }
+
+    fn book(&mut self) -> &mut PostgresBook {
+        &mut self.book
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    fn room_for(&mut self, _: &[Tried]) -> Result<Room, StoreError> {
+        Ok(Room::Here)
+    }
+
+    fn commit(&mut self, release: Release) -> Result<(), StoreError> {
+        let committed = self.write();
+        match &committed {
+            Ok(()) => {
+                self.clock = self.clock.max(self.book.earliest);
+                let opened = self.book.held.values().filter(|held| held.locked_at.is_none());
+                let places = opened.map(|held| {
+                    let currency = held.account.currency();
+                    (held.account.id(), super::places::Place { part: held.part, currency })
+                });
+                self.places.put(places.collect::<Vec<_>>());
+            }
+            Err(error) => {
+                self.counters.failed(error);
+                self.give_up();
+            }
+        }
+        release(committed.clone());
+        committed
+    }
+
+    fn close(self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl SharedStore for PostgresStore {}

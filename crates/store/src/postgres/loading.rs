@@ -1,0 +1,225 @@
+//! What a batch touches, locked in order and brought in.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Row, Statement};
+use tongjang_core::{AccountId, Bank, Command, Currency, Event, IdempotencyKey, Request, UserId};
+
+use super::book::{Held, PostgresBook};
+use super::columns::{self, ACCOUNT};
+use super::outcomes::{self, KeyRow};
+use super::places::{Parts, Place, Places};
+use super::values::Uuid;
+use crate::StoreError;
+
+/// The statements that load a batch.
+pub(super) struct Loading {
+    find: Statement,
+    lock: Statement,
+    keys: Statement,
+    numbers: Statement,
+    pub(super) outcomes: outcomes::Statements,
+}
+
+/// What requests touch.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    accounts: BTreeSet<AccountId>,
+    /// The settlement accounts of openings: those of other requests follow from their accounts.
+    openings: BTreeSet<(Currency, UserId)>,
+    keys: BTreeSet<(UserId, String)>,
+    numbers: BTreeSet<(String, String)>,
+    number_parts: HashMap<(String, String), i16>,
+}
+
+impl Wanted {
+    pub(super) fn by(requests: &[&Request], parts: Parts) -> Self {
+        let mut wanted = Self::default();
+        for request in requests {
+            wanted.accounts.extend(request.command.accounts().into_iter().flatten());
+            if let Some((key, _)) = &request.key {
+                wanted.keys.insert((request.caller.user, key.as_str().to_owned()));
+            }
+            if let Command::Open { owner, currency, bank, number, .. } = &request.command {
+                wanted.openings.insert((*currency, *owner));
+                let name = (bank.as_str().to_owned(), number.bare());
+                wanted.number_parts.insert(name.clone(), parts.of_number(bank, number));
+                wanted.numbers.insert(name);
+            }
+        }
+        wanted
+    }
+}
+
+/// The accounts that a batch holds: part and id, in the order in which they are locked.
+pub(super) type Locks = BTreeSet<(i16, Uuid)>;
+
+impl Loading {
+    pub(super) async fn prepare(client: &Client) -> Result<Self, Error> {
+        let lock = format!(
+            "SELECT {ACCOUNT} FROM tongjang.accounts AS a
+                JOIN unnest($1::smallint[], $2::uuid[]) AS w (part, id)
+                    ON a.part = w.part AND a.id = w.id
+                ORDER BY a.part, a.id FOR NO KEY UPDATE OF a"
+        );
+        let find = "SELECT id, part, currency FROM tongjang.accounts WHERE id = ANY ($1::uuid[])";
+        let numbers = "SELECT n.bank, n.bare, n.account_id FROM tongjang.account_numbers AS n
+            JOIN unnest($1::smallint[], $2::text[], $3::text[]) AS w (part, bank, bare)
+                ON n.part = w.part AND n.bank = w.bank AND n.bare = w.bare";
+        Ok(Self {
+            find: client.prepare(find).await?,
+            lock: client.prepare(&lock).await?,
+            keys: client.prepare(outcomes::KEYS).await?,
+            numbers: client.prepare(numbers).await?,
+            outcomes: outcomes::Statements::prepare(client).await?,
+        })
+    }
+
+    /// Begins a transaction, locks what is `wanted` and fills `book` with it.
+    pub(super) async fn load(
+        &self,
+        client: &Client,
+        wanted: &Wanted,
+        parts: Parts,
+        places: &Places,
+        book: &mut PostgresBook,
+    ) -> Result<Locks, StoreError> {
+        let attempt = |error| StoreError::database("load what a batch touches", error);
+        let locks = self.locks(client, wanted, parts, places).await.map_err(attempt)?;
+        let (lock_parts, lock_ids) = unzip(&locks);
+        let (key_parts, scopes, keys) = key_columns(wanted, parts);
+        let (number_parts, banks, bares) = number_columns(wanted);
+        let locks_wanted: Values<'_> = &[&lock_parts, &lock_ids];
+        let keys_wanted: Values<'_> = &[&key_parts, &scopes, &keys];
+        let numbers_wanted: Values<'_> = &[&number_parts, &banks, &bares];
+        // All of it is sent at once, in this order, and answered in order: each statement sees what
+        // others had committed when it began, and the keys are read after the locks are held.
+        let (_, rows, keys, numbers) = tokio::try_join!(
+            biased;
+            client.batch_execute("BEGIN"),
+            client.query(&self.lock, locks_wanted),
+            some(client, &self.keys, keys_wanted, keys.len()),
+            some(client, &self.numbers, numbers_wanted, banks.len()),
+        )
+        .map_err(attempt)?;
+        for row in &rows {
+            bring_in(row, book)?;
+        }
+        for row in &numbers {
+            let (bank, bare): (&str, String) = (row.get(0), row.get(1));
+            let Uuid(id) = row.get(2);
+            let bank = Bank::new(bank).map_err(|_| StoreError::Damaged {
+                place: format!("the number {bare} in tongjang.account_numbers"),
+                what: "its bank is none".to_owned(),
+            })?;
+            book.numbers.insert((bank, bare), AccountId::from_bits(id));
+        }
+        if !keys.is_empty() {
+            let rows = keys.iter().map(KeyRow::read).collect::<Result<Vec<_>, _>>()?;
+            let answered = self.outcomes.events(client, parts, rows).await?;
+            let answered = answered.into_iter().map(|(scope, key, event)| ((scope, key), event));
+            book.answers.extend::<HashMap<(UserId, IdempotencyKey), Event>>(answered.collect());
+        }
+        Ok(locks)
+    }
+
+    /// The accounts to lock: those named, and the settlement accounts on the other side.
+    async fn locks(
+        &self,
+        client: &Client,
+        wanted: &Wanted,
+        parts: Parts,
+        places: &Places,
+    ) -> Result<Locks, Error> {
+        let mut found: HashMap<AccountId, Place> = HashMap::new();
+        let mut unknown = Vec::new();
+        for id in &wanted.accounts {
+            match places.get(*id) {
+                Some(place) => _ = found.insert(*id, place),
+                None => unknown.push(Uuid(id.bits())),
+            }
+        }
+        if !unknown.is_empty() {
+            let rows = client.query(&self.find, &[&unknown]).await?;
+            let met: Vec<(AccountId, Place)> = rows.iter().filter_map(place).collect();
+            places.put(met.iter().copied());
+            found.extend(met);
+        }
+        let mut locks = Locks::new();
+        for (id, place) in &found {
+            locks.insert((place.part, Uuid(id.bits())));
+            let settlement = AccountId::settlement(place.currency, place.part.unsigned_abs());
+            locks.insert((place.part, Uuid(settlement.bits())));
+        }
+        for (currency, owner) in &wanted.openings {
+            let part = parts.of_owner(*owner);
+            let settlement = AccountId::settlement(*currency, part.unsigned_abs());
+            locks.insert((part, Uuid(settlement.bits())));
+        }
+        Ok(locks)
+    }
+
+    /// Locks `locks` again, in a transaction that has begun.
+    pub(super) async fn lock_again(&self, client: &Client, locks: &Locks) -> Result<usize, Error> {
+        let (parts, ids) = unzip(locks);
+        client.query(&self.lock, &[&parts, &ids]).await.map(|rows| rows.len())
+    }
+}
+
+/// The values of a statement.
+type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// The rows of a statement about `count` things.
+async fn some(
+    client: &Client,
+    statement: &Statement,
+    values: Values<'_>,
+    count: usize,
+) -> Result<Vec<Row>, Error> {
+    if count == 0 { Ok(Vec::new()) } else { client.query(statement, values).await }
+}
+
+fn bring_in(row: &Row, book: &mut PostgresBook) -> Result<(), StoreError> {
+    let row = columns::account(row)?;
+    book.earliest = book.earliest.max(row.changed_at.next());
+    let held = Held {
+        part: row.part,
+        locked_at: Some(row.account.version()),
+        changed_at: row.changed_at,
+        account: row.account,
+    };
+    book.held.insert(held.account.id(), held);
+    Ok(())
+}
+
+fn place(row: &Row) -> Option<(AccountId, Place)> {
+    let (Uuid(id), part) = (row.get(0), row.get(1));
+    // An account whose currency is none is not found, and what it holds is no fault of a caller.
+    let currency = columns::currency(row.get(2))?;
+    Some((AccountId::from_bits(id), Place { part, currency }))
+}
+
+fn unzip(locks: &Locks) -> (Vec<i16>, Vec<Uuid>) {
+    locks.iter().copied().unzip()
+}
+
+fn key_columns(wanted: &Wanted, parts: Parts) -> (Vec<i16>, Vec<Uuid>, Vec<&str>) {
+    let mut columns = (Vec::new(), Vec::new(), Vec::new());
+    for (scope, key) in &wanted.keys {
+        columns.0.push(parts.of_owner(*scope));
+        columns.1.push(Uuid(scope.bits()));
+        columns.2.push(key.as_str());
+    }
+    columns
+}
+
+fn number_columns(wanted: &Wanted) -> (Vec<i16>, Vec<&str>, Vec<&str>) {
+    let mut columns = (Vec::new(), Vec::new(), Vec::new());
+    for name in &wanted.numbers {
+        columns.0.push(wanted.number_parts.get(name).copied().unwrap_or_default());
+        columns.1.push(name.0.as_str());
+        columns.2.push(name.1.as_str());
+    }
+    columns
+}

@@ -1,0 +1,319 @@
+//! What a batch did, as rows: everything is added by one statement a table.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Statement};
+use tongjang_core::{AccountId, Event, Opened, Transaction};
+
+use super::book::PostgresBook;
+use super::columns::{self, bigint};
+use super::places::Parts;
+use super::refusals;
+use super::values::{Instant, Numeric, Uuid};
+
+/// The statements that write a batch.
+pub(super) struct Writing {
+    accounts: Statement,
+    numbers: Statement,
+    entries: Statement,
+    heads: Statement,
+    changes: Statement,
+    keys: Statement,
+}
+
+const ACCOUNTS: &str = "INSERT INTO tongjang.accounts (part, id, owner, currency, bank, number,
+        number_made, opened_at, last_booked_at, changed_at, head_hash)
+    SELECT part, id, owner, currency, bank, number, number_made, at, at, at, hash
+    FROM unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+            $7::boolean[], $8::timestamptz[], $9::bytea[])
+        AS t (part, id, owner, currency, bank, number, number_made, at, hash)";
+
+const NUMBERS: &str = "INSERT INTO tongjang.account_numbers (part, bank, bare, account_id)
+    SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::uuid[])";
+
+const ENTRIES: &str = "INSERT INTO tongjang.entries (part, account_id, number, previous_number,
+        first_of, currency, kind, direction, mirror_direction, mirror_part, transaction_id,
+        booked_at, amount, balance_before, balance, credit_count, credit_total, counterparty_id,
+        memo, metadata, hash)
+    SELECT part, account_id, number, nullif(number - 1, 0),
+        CASE WHEN number = 1 THEN account_id END, currency, kind, direction, -direction,
+        mirror_part, transaction_id, booked_at, amount, balance_before, balance, credit_count,
+        credit_total, counterparty_id, memo, metadata, hash
+    FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::text[], $5::smallint[],
+            $6::smallint[], $7::smallint[], $8::uuid[], $9::timestamptz[], $10::numeric[],
+            $11::numeric[], $12::numeric[], $13::bigint[], $14::numeric[], $15::uuid[],
+            $16::text[], $17::text[], $18::bytea[])
+        AS t (part, account_id, number, currency, kind, direction, mirror_part, transaction_id,
+            booked_at, amount, balance_before, balance, credit_count, credit_total,
+            counterparty_id, memo, metadata, hash)";
+
+const HEADS: &str = "UPDATE tongjang.accounts AS a
+    SET status = n.status, entry_count = n.entry_count, head_number = nullif(n.entry_count, 0),
+        balance = n.balance, credit_count = n.credit_count, credit_total = n.credit_total,
+        head_hash = n.head_hash, last_booked_at = n.last_booked_at, changed_at = n.changed_at,
+        version = n.version
+    FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[],
+            $6::numeric[], $7::bigint[], $8::numeric[], $9::bytea[], $10::timestamptz[],
+            $11::timestamptz[], $12::bigint[])
+        AS n (part, id, version_before, status, entry_count, balance, credit_count, credit_total,
+            head_hash, last_booked_at, changed_at, version)
+    WHERE a.part = n.part AND a.id = n.id AND a.version = n.version_before";
+
+const CHANGES: &str = "INSERT INTO tongjang.status_changes
+        (part, account_id, version, status, changed_at)
+    SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[])";
+
+const KEYS: &str = "INSERT INTO tongjang.keys (part, scope, key, fingerprint, happened_at,
+        transaction_id, opened_id, changed_id, refusal, version)
+    SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::bytea[], $5::timestamptz[],
+        $6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::bigint[])";
+
+impl Writing {
+    pub(super) async fn prepare(client: &Client) -> Result<Self, Error> {
+        Ok(Self {
+            accounts: client.prepare(ACCOUNTS).await?,
+            numbers: client.prepare(NUMBERS).await?,
+            entries: client.prepare(ENTRIES).await?,
+            heads: client.prepare(HEADS).await?,
+            changes: client.prepare(CHANGES).await?,
+            keys: client.prepare(KEYS).await?,
+        })
+    }
+
+    /// Adds `rows`. All statements are sent at once.
+    pub(super) async fn write(&self, client: &Client, rows: &Rows) -> Result<Written, Error> {
+        let Rows { accounts, numbers, entries, heads, changes, keys } = rows;
+        let (_, _, _, moved, _, _) = tokio::try_join!(
+            biased;
+            add(client, &self.accounts, accounts.values()),
+            add(client, &self.numbers, numbers.values()),
+            add(client, &self.entries, entries.values()),
+            add(client, &self.heads, heads.values()),
+            add(client, &self.changes, changes.values()),
+            add(client, &self.keys, keys.values()),
+        )?;
+        Ok(Written { all_heads: moved == heads.part.len() as u64 })
+    }
+}
+
+/// What a batch wrote.
+pub(super) struct Written {
+    /// Whether every account still was where it was locked.
+    pub(super) all_heads: bool,
+}
+
+async fn add(client: &Client, statement: &Statement, values: Values<'_>) -> Result<u64, Error> {
+    if values.is_empty() { Ok(0) } else { client.execute(statement, &values).await }
+}
+
+/// The columns of some rows; none, if there is no row.
+type Values<'a> = Vec<&'a (dyn ToSql + Sync)>;
+
+/// The rows of a batch, a column a field.
+#[derive(Default)]
+pub(super) struct Rows {
+    accounts: Accounts,
+    numbers: Numbers,
+    entries: Entries,
+    heads: Heads,
+    changes: Changes,
+    keys: Keys,
+}
+
+macro_rules! columns {
+    ($name:ident { $($column:ident: $kind:ty),* $(,)? }) => {
+        #[derive(Default)]
+        struct $name { $($column: Vec<$kind>),* }
+
+        impl $name {
+            fn values(&self) -> Values<'_> {
+                if self.part.is_empty() { Vec::new() } else { vec![$(&self.$column),*] }
+            }
+        }
+    };
+}
+
+columns!(Accounts {
+    part: i16, id: Uuid, owner: Uuid, currency: String, bank: Option<String>,
+    number: Option<String>, number_made: bool, opened_at: Instant, hash: Vec<u8>,
+});
+columns!(Numbers { part: i16, bank: String, bare: String, account: Uuid });
+columns!(Entries {
+    part: i16, account: Uuid, number: i64, currency: String, kind: i16, direction: i16,
+    mirror_part: i16, transaction: Uuid, booked_at: Instant, amount: Numeric,
+    balance_before: Numeric, balance: Numeric, credit_count: i64, credit_total: Numeric,
+    counterparty: Option<Uuid>, memo: String, metadata: Option<String>, hash: Vec<u8>,
+});
+columns!(Heads {
+    part: i16, id: Uuid, version_before: i64, status: &'static str, entry_count: i64,
+    balance: Numeric, credit_count: i64, credit_total: Numeric, head_hash: Vec<u8>,
+    last_booked_at: Instant, changed_at: Instant, version: i64,
+});
+columns!(Changes {
+    part: i16, account: Uuid, version: i64, status: &'static str, changed_at: Instant,
+});
+columns!(Keys {
+    part: i16, scope: Uuid, key: String, fingerprint: Vec<u8>, happened_at: Instant,
+    transaction: Option<Uuid>, opened: Option<Uuid>, changed: Option<Uuid>,
+    refusal: Option<String>, version: Option<i64>,
+});
+
+impl Rows {
+    /// The rows of everything that `book` did.
+    pub(super) fn of(book: &PostgresBook, parts: Parts) -> Self {
+        let mut rows = Self::default();
+        // Several changes of one account are numbered back from the version it has now.
+        let mut versions: BTreeMap<AccountId, u64> = BTreeMap::new();
+        for held in book.held.values() {
+            versions.insert(held.account.id(), held.locked_at.unwrap_or(1));
+        }
+        let mut step = |id: &AccountId| {
+            let version = versions.get_mut(id).expect("what a batch does is on its accounts");
+            *version += 1;
+            *version
+        };
+        for event in &book.events {
+            let mut changed = None;
+            match event {
+                Event::Opened(opening) => {
+                    if let Some(settlement) = &opening.settlement {
+                        rows.open(book, settlement, false, parts);
+                    }
+                    rows.open(book, &opening.account, opening.number_made, parts);
+                }
+                Event::Booked(booked) => {
+                    for entry in &booked.transaction.entries {
+                        step(&entry.account);
+                    }
+                    rows.book(book, &booked.transaction);
+                }
+                Event::StatusChanged(change) => {
+                    let version = bigint(step(&change.account));
+                    let rows = &mut rows.changes;
+                    rows.part.push(part_in(book, change.account));
+                    rows.account.push(Uuid(change.account.bits()));
+                    rows.version.push(version);
+                    rows.status.push(change.status.as_str());
+                    rows.changed_at.push(Instant(change.at));
+                    changed = Some(version);
+                }
+                Event::Refused(_) => {}
+            }
+            rows.key(event, changed, parts);
+        }
+        rows.move_on(book);
+        rows
+    }
+
+    /// Whether there is nothing to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.accounts.id.is_empty()
+            && self.entries.part.is_empty()
+            && self.keys.part.is_empty()
+            && self.changes.part.is_empty()
+    }
+
+    fn open(&mut self, book: &PostgresBook, opened: &Opened, number_made: bool, parts: Parts) {
+        let rows = &mut self.accounts;
+        rows.part.push(book.part_of(opened));
+        rows.id.push(Uuid(opened.id.bits()));
+        rows.owner.push(Uuid(opened.owner.bits()));
+        rows.currency.push(opened.currency.code().to_owned());
+        let place = opened.place.as_ref();
+        rows.bank.push(place.map(|(bank, _)| bank.as_str().to_owned()));
+        rows.number.push(place.map(|(_, number)| number.as_str().to_owned()));
+        rows.number_made.push(number_made);
+        rows.opened_at.push(Instant(opened.opened_at));
+        rows.hash.push(tongjang_core::chain::genesis(opened).bytes().to_vec());
+        if let Some((bank, number)) = place {
+            self.numbers.part.push(parts.of_number(bank, number));
+            self.numbers.bank.push(bank.as_str().to_owned());
+            self.numbers.bare.push(number.bare());
+            self.numbers.account.push(Uuid(opened.id.bits()));
+        }
+    }
+
+    fn book(&mut self, book: &PostgresBook, transaction: &Transaction) {
+        let rows = &mut self.entries;
+        let [debit, credit] = &transaction.entries[..] else {
+            unreachable!("a transaction has one debit and one credit")
+        };
+        let metadata = columns::write_metadata(&transaction.metadata);
+        for (entry, other, metadata) in [(debit, credit, metadata), (credit, debit, None)] {
+            let sign = columns::sign(entry.direction);
+            let amount = entry.amount.minor();
+            rows.part.push(part_in(book, entry.account));
+            rows.account.push(Uuid(entry.account.bits()));
+            rows.number.push(bigint(entry.number.get()));
+            rows.currency.push(transaction.currency.code().to_owned());
+            rows.kind.push(transaction.kind.byte().into());
+            rows.direction.push(sign);
+            rows.mirror_part.push(part_in(book, other.account));
+            rows.transaction.push(Uuid(transaction.id.bits()));
+            rows.booked_at.push(Instant(transaction.booked_at));
+            rows.amount.push(Numeric(amount));
+            rows.balance_before.push(Numeric(entry.balance.minor() - i128::from(sign) * amount));
+            rows.balance.push(Numeric(entry.balance.minor()));
+            rows.credit_count.push(bigint(entry.credit_count));
+            rows.credit_total.push(Numeric(entry.credit_total.minor()));
+            rows.counterparty.push(entry.counterparty.map(|id| Uuid(id.bits())));
+            rows.memo.push(entry.memo.as_str().to_owned());
+            rows.metadata.push(metadata);
+            rows.hash.push(entry.hash.bytes().to_vec());
+        }
+    }
+
+    fn key(&mut self, event: &Event, version: Option<i64>, parts: Parts) {
+        let Some(used) = event.key() else { return };
+        let rows = &mut self.keys;
+        rows.part.push(parts.of_owner(used.scope));
+        rows.scope.push(Uuid(used.scope.bits()));
+        rows.key.push(used.key.as_str().to_owned());
+        rows.fingerprint.push(used.fingerprint.bytes().to_vec());
+        rows.happened_at.push(Instant(event.at()));
+        let (mut transaction, mut opened, mut changed, mut refusal) = (None, None, None, None);
+        match event {
+            Event::Booked(booked) => transaction = Some(Uuid(booked.transaction.id.bits())),
+            Event::Opened(opening) => opened = Some(Uuid(opening.account.id.bits())),
+            Event::StatusChanged(change) => changed = Some(Uuid(change.account.bits())),
+            Event::Refused(refused) => {
+                refusal = Some(refusals::write(&refused.rejection, &refused.command));
+            }
+        }
+        rows.transaction.push(transaction);
+        rows.opened.push(opened);
+        rows.changed.push(changed);
+        rows.refusal.push(refusal);
+        rows.version.push(version);
+    }
+
+    /// The heads of the accounts that changed, in the order in which they were locked.
+    fn move_on(&mut self, book: &PostgresBook) {
+        let moved =
+            book.held.values().filter(|held| held.account.version() != held.locked_at.unwrap_or(1));
+        let mut moved: Vec<_> = moved.collect();
+        moved.sort_by_key(|held| (held.part, held.account.id()));
+        let rows = &mut self.heads;
+        for held in moved {
+            let (account, at) = (&held.account, held.account.standing());
+            rows.part.push(held.part);
+            rows.id.push(Uuid(account.id().bits()));
+            rows.version_before.push(bigint(held.locked_at.unwrap_or(1)));
+            rows.status.push(at.status.as_str());
+            rows.entry_count.push(bigint(at.entry_count));
+            rows.balance.push(Numeric(account.balance().minor()));
+            rows.credit_count.push(bigint(at.credit_count));
+            rows.credit_total.push(Numeric(at.credit_total.minor()));
+            rows.head_hash.push(at.head_hash.bytes().to_vec());
+            rows.last_booked_at.push(Instant(at.last_booked_at));
+            rows.changed_at.push(Instant(held.changed_at));
+            rows.version.push(bigint(at.version));
+        }
+    }
+}
+
+/// The part of an account of the batch.
+fn part_in(book: &PostgresBook, id: AccountId) -> i16 {
+    book.held.get(&id).expect("what a batch does is on its accounts").part
+}
