@@ -1,4 +1,5 @@
-//! What a batch did, as rows: everything is added by one statement a table.
+//! What a batch did, as rows: everything is added by one statement a table, and entries by the one
+//! that moves their accounts' heads on, so that the database never sees the one without the other.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use super::values::{Instant, Numeric, Uuid};
 pub(super) struct Writing {
     accounts: Statement,
     numbers: Statement,
-    entries: Statement,
+    entries_and_heads: Statement,
     heads: Statement,
     changes: Statement,
     keys: Statement,
@@ -48,17 +49,42 @@ const ENTRIES: &str = "INSERT INTO tongjang.entries (part, account_id, number, p
             booked_at, amount, balance_before, balance, credit_count, credit_total,
             counterparty_id, memo, metadata, hash)";
 
-const HEADS: &str = "UPDATE tongjang.accounts AS a
-    SET status = n.status, entry_count = n.entry_count, head_number = nullif(n.entry_count, 0),
-        balance = n.balance, credit_count = n.credit_count, credit_total = n.credit_total,
-        head_hash = n.head_hash, last_booked_at = n.last_booked_at, changed_at = n.changed_at,
-        version = n.version
-    FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[],
-            $6::numeric[], $7::bigint[], $8::numeric[], $9::bytea[], $10::timestamptz[],
-            $11::timestamptz[], $12::bigint[])
-        AS n (part, id, version_before, status, entry_count, balance, credit_count, credit_total,
-            head_hash, last_booked_at, changed_at, version)
-    WHERE a.part = n.part AND a.id = n.id AND a.version = n.version_before";
+/// Moves heads on; its parameters begin with the number `first`.
+fn heads(first: usize) -> String {
+    let types = [
+        "smallint",
+        "uuid",
+        "bigint",
+        "text",
+        "bigint",
+        "numeric",
+        "bigint",
+        "numeric",
+        "bytea",
+        "timestamptz",
+        "timestamptz",
+        "bigint",
+    ];
+    let values = types.iter().zip(first..).map(|(kind, n)| format!("${n}::{kind}[]"));
+    let values = values.collect::<Vec<_>>().join(", ");
+    format!(
+        "UPDATE tongjang.accounts AS a
+            SET status = n.status, entry_count = n.entry_count,
+                head_number = nullif(n.entry_count, 0), balance = n.balance,
+                credit_count = n.credit_count, credit_total = n.credit_total,
+                head_hash = n.head_hash, last_booked_at = n.last_booked_at,
+                changed_at = n.changed_at, version = n.version
+            FROM unnest({values})
+                AS n (part, id, version_before, status, entry_count, balance, credit_count,
+                    credit_total, head_hash, last_booked_at, changed_at, version)
+            WHERE a.part = n.part AND a.id = n.id AND a.version = n.version_before"
+    )
+}
+
+/// Adds entries and moves the heads of their accounts on.
+fn entries_and_heads() -> String {
+    format!("WITH booked AS ({ENTRIES}) {}", heads(19))
+}
 
 const CHANGES: &str = "INSERT INTO tongjang.status_changes
         (part, account_id, version, status, changed_at)
@@ -74,8 +100,8 @@ impl Writing {
         Ok(Self {
             accounts: client.prepare(ACCOUNTS).await?,
             numbers: client.prepare(NUMBERS).await?,
-            entries: client.prepare(ENTRIES).await?,
-            heads: client.prepare(HEADS).await?,
+            entries_and_heads: client.prepare(&entries_and_heads()).await?,
+            heads: client.prepare(&heads(1)).await?,
             changes: client.prepare(CHANGES).await?,
             keys: client.prepare(KEYS).await?,
         })
@@ -84,12 +110,15 @@ impl Writing {
     /// Adds `rows`. All statements are sent at once.
     pub(super) async fn write(&self, client: &Client, rows: &Rows) -> Result<Written, Error> {
         let Rows { accounts, numbers, entries, heads, changes, keys } = rows;
-        let (_, _, _, moved, _, _) = tokio::try_join!(
+        let (statement, values) = match entries.values() {
+            none if none.is_empty() => (&self.heads, heads.values()),
+            entries => (&self.entries_and_heads, [entries, heads.values()].concat()),
+        };
+        let (_, _, moved, _, _) = tokio::try_join!(
             biased;
             add(client, &self.accounts, accounts.values()),
             add(client, &self.numbers, numbers.values()),
-            add(client, &self.entries, entries.values()),
-            add(client, &self.heads, heads.values()),
+            add(client, statement, values),
             add(client, &self.changes, changes.values()),
             add(client, &self.keys, keys.values()),
         )?;

@@ -1,7 +1,8 @@
 -- History is written once, and an account never goes back. Only on engines with triggers; the
 -- rights of tongjang_app say the same everywhere.
 
-CREATE FUNCTION tongjang.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION tongjang.refuse() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'tongjang: % of %.% is refused', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
         USING ERRCODE = 'integrity_constraint_violation', HINT = TG_ARGV[0];
@@ -30,9 +31,54 @@ CREATE TRIGGER accounts_go_forward BEFORE UPDATE ON tongjang.accounts
         OR NEW.credit_total < OLD.credit_total
         OR NEW.last_booked_at < OLD.last_booked_at
         OR NEW.changed_at < OLD.changed_at
+        OR (NEW.entry_count = OLD.entry_count
+            AND (NEW.balance, NEW.credit_count, NEW.credit_total, NEW.head_hash, NEW.last_booked_at)
+                IS DISTINCT FROM (OLD.balance, OLD.credit_count, OLD.credit_total, OLD.head_hash,
+                    OLD.last_booked_at))
         OR (OLD.status = 'closed' AND NEW.status <> 'closed')
         OR (NEW.part, NEW.id, NEW.owner, NEW.currency, NEW.opened_at)
             IS DISTINCT FROM (OLD.part, OLD.id, OLD.owner, OLD.currency, OLD.opened_at)
         OR (NEW.bank, NEW.number, NEW.number_made)
             IS DISTINCT FROM (OLD.bank, OLD.number, OLD.number_made))
     EXECUTE FUNCTION tongjang.refuse('An account only goes forward, and stays what it is.');
+
+-- What is added to an account's history ends at the account's head, which the same statement moves
+-- on, and its times and totals follow from the entry before.
+CREATE FUNCTION tongjang.follow() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    odd record;
+BEGIN
+    SELECT n.account_id, n.number INTO odd
+        FROM added AS n
+        LEFT JOIN tongjang.entries AS p
+            ON p.part = n.part AND p.account_id = n.account_id AND p.number = n.previous_number
+        WHERE n.booked_at <= p.booked_at
+            OR n.credit_count <> coalesce(p.credit_count, 0) + (n.direction = 1)::integer
+            OR n.credit_total <> coalesce(p.credit_total, 0)
+                + CASE WHEN n.direction = 1 THEN n.amount ELSE 0 END
+        LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'tongjang: entry % of account % does not follow', odd.number, odd.account_id
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    SELECT n.account_id, n.number INTO odd
+        FROM (SELECT DISTINCT ON (part, account_id) * FROM added
+            ORDER BY part, account_id, number DESC) AS n
+        LEFT JOIN tongjang.accounts AS a
+            ON a.part = n.part AND a.id = n.account_id AND a.entry_count = n.number
+                AND a.credit_count = n.credit_count AND a.credit_total = n.credit_total
+                AND a.head_hash = n.hash AND a.last_booked_at = n.booked_at
+        WHERE a.id IS NULL
+        LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'tongjang: entry % is not the head of account %', odd.number, odd.account_id
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER entries_follow AFTER INSERT ON tongjang.entries
+    REFERENCING NEW TABLE AS added
+    EXECUTE FUNCTION tongjang.follow();
