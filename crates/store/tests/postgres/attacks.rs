@@ -173,7 +173,7 @@ fn attacks() -> Vec<(&'static str, String, &'static str)> {
         ("a wrong balance", whole(&[("balance", "h.balance + 51")]), check),
         ("a wrong balance before", whole(&[("balance_before", "h.balance + 1"), ("balance", "h.balance + 51")]), foreign),
         ("a debit that is a credit", whole(&[("direction", "(-1)::smallint")]), check),
-        ("a mirror that is none", whole(&[("direction", "(-1)::smallint"), ("mirror_direction", "1::smallint"), ("balance", "h.balance - 50")]), foreign),
+        ("a mirror that is none", whole(&[("direction", "(-1)::smallint"), ("mirror_direction", "1::smallint"), ("balance", "h.balance - 50")]), unique),
         ("a wrong sum", whole(&[("amount", "60::numeric"), ("balance", "h.balance + 60")]), foreign),
         ("a credit of another transaction", whole(&[("transaction_id", "gen_random_uuid()")]), foreign),
         ("a credit whose debit is elsewhere", whole(&[("mirror_part", "(1 - h.part)::smallint")]), foreign),
