@@ -86,7 +86,8 @@ impl DataArg {
     /// The ledger, only to look at; a server may be running.
     fn reader(&self) -> anyhow::Result<LedgerReader> {
         // Only a new ledger takes an id, and reading makes none.
-        Ok(Journal::open_to_read(&JournalConfig::new(&self.data, [0; 16]))?)
+        let reader = Journal::open_to_read(&JournalConfig::new(&self.data, [0; 16]))?;
+        Ok(LedgerReader::Journal(reader))
     }
 }
 

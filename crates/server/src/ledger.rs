@@ -1,20 +1,19 @@
 //! The way from a handler to the ledger: commands go to the teller, queries to the reader.
 
+mod ledger_reader;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tongjang_core::{Command, Request, UserId};
-use tongjang_store::journal::JournalReader;
+use tongjang_core::{Account, AccountId, AccountNumber, Bank, Command, Request, UserId};
 use tongjang_store::{Answer, Brief, BundleReply, Reader as _, StoreError, Teller, Together};
 
+pub use self::ledger_reader::LedgerReader;
 use crate::problem::{Code, Problem, Text};
 use crate::telemetry::Telemetry;
-
-/// The reader of the store that this server runs on.
-pub type LedgerReader = JournalReader;
 
 /// How many queries may be under way at once for each core, which may each wait for the disk; more
 /// of them wait for their turn. Many more would take the cores from those who book.
@@ -174,9 +173,49 @@ impl Ledger {
         }
     }
 
-    /// The reader, for what it answers from memory: an account, or a number's account.
-    pub fn reader(&self) -> &LedgerReader {
-        &self.reader
+    /// The reader, if it has every account and number in memory and may be asked for those on an
+    /// async thread.
+    pub(crate) fn at_once(&self) -> Option<&LedgerReader> {
+        self.reader.has_accounts_in_memory().then_some(&self.reader)
+    }
+
+    /// The account `id`, where it stands now.
+    ///
+    /// # Errors
+    /// 503, if the store fails.
+    pub async fn account(&self, id: AccountId) -> Result<Option<Account>, Problem> {
+        match self.at_once() {
+            Some(reader) => Ok(reader.account(id)?),
+            None => self.query(move |reader| reader.account(id)).await,
+        }
+    }
+
+    /// The account with this number in this bank, hyphens and case aside.
+    ///
+    /// # Errors
+    /// 503, if the store fails.
+    pub async fn account_by_number(
+        &self,
+        bank: &Bank,
+        number: &AccountNumber,
+    ) -> Result<Option<AccountId>, Problem> {
+        if let Some(reader) = self.at_once() {
+            return Ok(reader.account_by_number(bank, number)?);
+        }
+        let (bank, number) = (bank.clone(), number.clone());
+        self.query(move |reader| reader.account_by_number(&bank, &number)).await
+    }
+
+    /// The accounts `ids`, each in its place; the store is asked once for all of them.
+    ///
+    /// # Errors
+    /// 503, if the store fails.
+    pub async fn accounts(&self, ids: Vec<AccountId>) -> Result<Vec<Option<Account>>, Problem> {
+        match self.at_once() {
+            Some(reader) => Ok(reader.accounts_by_id(&ids)?),
+            None if ids.is_empty() => Ok(Vec::new()),
+            None => self.query(move |reader| reader.accounts_by_id(&ids)).await,
+        }
     }
 
     /// Asks the reader what may take a disk, off the async threads.

@@ -28,7 +28,7 @@ use crate::auth::Auth;
 use crate::config::Config;
 use crate::directory::{Directory, DirectoryError};
 use crate::edge::Edge;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerReader};
 use crate::telemetry::Telemetry;
 
 /// How long a caller may take, and a stop; and how a new journal is laid out.
@@ -173,7 +173,7 @@ impl Server {
         let app = Arc::new(App {
             auth: Auth::new(&random),
             batches: Bounds::new(limits.batches),
-            ledger: Ledger::new(teller, reader, telemetry.clone()),
+            ledger: Ledger::new(teller, LedgerReader::Journal(reader), telemetry.clone()),
             telemetry,
             config,
             directory,

@@ -94,8 +94,9 @@ pub enum Chance {
 
 /// What queries need of a store. Everything seen is durable; nothing waits for the teller.
 ///
-/// A call may read from a disk, so it is made off the async threads; `account` and
-/// `account_by_number` are answered from memory where the store has them there.
+/// A call may read from a disk or wait for a database, so it is made off the async threads;
+/// `account` and `account_by_number` are answered from memory where the store has them there, and
+/// `ready` always is.
 pub trait Reader: Clone + Send + Sync + 'static {
     /// The account `id`, where it stands now.
     fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError>;
@@ -106,6 +107,19 @@ pub trait Reader: Clone + Send + Sync + 'static {
         bank: &Bank,
         number: &AccountNumber,
     ) -> Result<Option<AccountId>, StoreError>;
+
+    /// The accounts `ids`, each in its place. A store that must ask for them elsewhere asks once.
+    fn accounts_by_id(&self, ids: &[AccountId]) -> Result<Vec<Option<Account>>, StoreError> {
+        ids.iter().map(|id| self.account(*id)).collect()
+    }
+
+    /// The accounts with these numbers in these banks, each in its place, in the same way.
+    fn accounts_by_number(
+        &self,
+        places: &[(Bank, AccountNumber)],
+    ) -> Result<Vec<Option<AccountId>>, StoreError> {
+        places.iter().map(|(bank, number)| self.account_by_number(bank, number)).collect()
+    }
 
     /// At most `limit` accounts of `owner` (of everybody, if `None`; settlement accounts only in
     /// that case) in the order of their opening, after the account `after`. That is the order of

@@ -160,7 +160,7 @@ async fn account(
     Path(id): Path<AccountId>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let account = readable(&app, &caller, id)?;
+    let account = readable(&app, &caller, id).await?;
     if has_seen(&headers, &IfMatch::tag(account.version())) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag(&account))]).into_response());
     }

@@ -66,7 +66,7 @@ async fn balance(
     Path(id): Path<AccountId>,
     Query(params): Query<BalanceParams>,
 ) -> Result<Response, Problem> {
-    let account = readable(&app, &caller, id)?;
+    let account = readable(&app, &caller, id).await?;
     let zone = zone_or(params.tz.as_deref(), &app.config.time_zone)?;
     let at = match &params.at {
         Some(text) => When::read(text)

@@ -9,6 +9,7 @@ mod chunk;
 mod command;
 mod fast;
 mod lines;
+mod named;
 mod outcome;
 mod shapes;
 mod stream;

@@ -4,8 +4,9 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
-use tongjang_core::{Account, AccountId, Amount, Command, Entry, Event, Memo, Metadata};
-use tongjang_store::Reader as _;
+use tongjang_core::{
+    Account, AccountId, Amount, Command, Entry, Event, Memo, Metadata, Transaction,
+};
 use utoipa::ToSchema;
 
 use super::json;
@@ -46,8 +47,8 @@ impl Movement {
 ///
 /// # Errors
 /// 404 `not-found`, or 403 `not-account-owner` before anything else is told.
-pub(crate) fn owned(app: &App, caller: &Caller, id: AccountId) -> Result<Account, Problem> {
-    let account = existing(app, id)?;
+pub(crate) async fn owned(app: &App, caller: &Caller, id: AccountId) -> Result<Account, Problem> {
+    let account = existing(app, id).await?;
     if account.owner() == caller.user { Ok(account) } else { Err(not_owner()) }
 }
 
@@ -55,8 +56,12 @@ pub(crate) fn owned(app: &App, caller: &Caller, id: AccountId) -> Result<Account
 ///
 /// # Errors
 /// As [`owned`].
-pub(crate) fn readable(app: &App, caller: &Caller, id: AccountId) -> Result<Account, Problem> {
-    let account = existing(app, id)?;
+pub(crate) async fn readable(
+    app: &App,
+    caller: &Caller,
+    id: AccountId,
+) -> Result<Account, Problem> {
+    let account = existing(app, id).await?;
     let allowed = account.owner() == caller.user || caller.is_operator();
     if allowed { Ok(account) } else { Err(not_owner()) }
 }
@@ -66,7 +71,7 @@ pub(crate) fn readable(app: &App, caller: &Caller, id: AccountId) -> Result<Acco
 /// # Errors
 /// 403 `not-permitted` where only operators may and the caller is none, or as [`owned`] if he may
 /// not use the accounts of others.
-pub(crate) fn teller_of(
+pub(crate) async fn teller_of(
     app: &App,
     caller: &Caller,
     id: AccountId,
@@ -74,18 +79,18 @@ pub(crate) fn teller_of(
     match app.config.deposits {
         Deposits::Operator if !caller.is_operator() => Err(Problem::new(Code::NotPermitted)),
         Deposits::Operator if caller.operates() => {
-            existing(app, id)?;
+            existing(app, id).await?;
             Ok(tongjang_core::Caller::operator(caller.user))
         }
         Deposits::Owner | Deposits::Operator => {
-            owned(app, caller, id)?;
+            owned(app, caller, id).await?;
             Ok(caller.as_owner())
         }
     }
 }
 
-fn existing(app: &App, id: AccountId) -> Result<Account, Problem> {
-    app.ledger.reader().account(id)?.ok_or_else(|| Problem::new(Code::NotFound))
+async fn existing(app: &App, id: AccountId) -> Result<Account, Problem> {
+    app.ledger.account(id).await?.ok_or_else(|| Problem::new(Code::NotFound))
 }
 
 fn not_owner() -> Problem {
@@ -111,7 +116,7 @@ pub(crate) async fn book(
         Ok(other) => unreachable!("a booking is asked for, and {other:?} came of it"),
         Err(rejection) => return Err(Problem::from(rejection).replayed(answer.replayed)),
     };
-    let viewer = viewer(app, caller, &transaction)?;
+    let viewer = viewer(app, caller, &transaction).await?;
     let seen = transaction.entries.iter().filter(|entry| viewer.sees(entry.account));
     let parties = parties(app, counterparties(seen)).await?;
     let view = TransactionView::new(&transaction, &viewer, &parties);
@@ -133,21 +138,39 @@ pub(crate) fn location(under: &str, id: &impl std::fmt::Display) -> HeaderValue 
 ///
 /// # Errors
 /// 403 `not-account-owner`, if he owns none of its accounts and is no operator.
-pub(crate) fn viewer(
+pub(crate) async fn viewer(
     app: &App,
     caller: &Caller,
-    transaction: &tongjang_core::Transaction,
+    transaction: &Transaction,
 ) -> Result<Viewer, Problem> {
+    let mut viewers = viewers(app, caller, &[transaction]).await?;
+    Ok(viewers.pop().expect("there is one for each transaction"))
+}
+
+/// How much of each of `transactions` the caller sees; the store is asked once for all of them.
+///
+/// # Errors
+/// As [`viewer`], if that holds for one of them.
+pub(crate) async fn viewers(
+    app: &App,
+    caller: &Caller,
+    transactions: &[&Transaction],
+) -> Result<Vec<Viewer>, Problem> {
     if caller.is_operator() {
-        return Ok(Viewer::Operator);
+        return Ok(transactions.iter().map(|_| Viewer::Operator).collect());
     }
-    let mut own = Vec::with_capacity(transaction.entries.len());
-    for entry in &transaction.entries {
-        if app.ledger.reader().account(entry.account)?.is_some_and(|a| a.owner() == caller.user) {
-            own.push(entry.account);
-        }
-    }
-    if own.is_empty() { Err(not_owner()) } else { Ok(Viewer::Owner(own)) }
+    let entries = transactions.iter().flat_map(|transaction| &transaction.entries);
+    let accounts = app.ledger.accounts(entries.map(|entry| entry.account).collect()).await?;
+    let mut accounts = accounts.into_iter();
+    let viewer = |transaction: &&Transaction| {
+        let entries = transaction.entries.iter().zip(accounts.by_ref());
+        let own = entries.filter_map(|(entry, account)| {
+            account.is_some_and(|account| account.owner() == caller.user).then_some(entry.account)
+        });
+        let own: Vec<_> = own.collect();
+        if own.is_empty() { Err(not_owner()) } else { Ok(Viewer::Owner(own)) }
+    };
+    transactions.iter().map(viewer).collect()
 }
 
 /// Who stands on the other side of `entries`: their accounts.
@@ -160,16 +183,13 @@ pub(crate) fn counterparties<'a>(entries: impl Iterator<Item = &'a Entry>) -> Ve
 ///
 /// # Errors
 /// 503, if the store or the directory fails.
-pub(crate) async fn parties(app: &App, accounts: Vec<AccountId>) -> Result<Parties, Problem> {
-    let mut parties = Parties::new();
-    for account in accounts {
-        if parties.contains_key(&account) {
-            continue;
-        }
-        if let Some(found) = app.ledger.reader().account(account)? {
-            parties.insert(account, Party { opened: found.opened().clone(), name: None });
-        }
-    }
+pub(crate) async fn parties(app: &App, mut accounts: Vec<AccountId>) -> Result<Parties, Problem> {
+    accounts.sort_unstable();
+    accounts.dedup();
+    let found = app.ledger.accounts(accounts).await?;
+    let party =
+        |account: Account| (account.id(), Party { opened: account.opened().clone(), name: None });
+    let mut parties: Parties = found.into_iter().flatten().map(party).collect();
     if !parties.is_empty() {
         let owners = parties.values().map(|party| party.opened.owner).collect();
         let names = app.directory.display_names(owners).await?;

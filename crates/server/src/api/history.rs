@@ -61,7 +61,7 @@ async fn entries(
     Path(id): Path<AccountId>,
     Query(params): Query<ListingParams>,
 ) -> Result<Response, Problem> {
-    let account = readable(&app, &caller, id)?;
+    let account = readable(&app, &caller, id).await?;
     let bound = Bound { caller: caller.user, account: id };
     let key = app.directory.cursor_key();
     let listing = params.listing(&bound, key, &app.config.time_zone)?;
@@ -139,7 +139,7 @@ async fn summary(
     Path(id): Path<AccountId>,
     Query(params): Query<FilterParams>,
 ) -> Result<Response, Problem> {
-    readable(&app, &caller, id)?;
+    readable(&app, &caller, id).await?;
     let filter = params.filter(id, &app.config.time_zone)?;
     let looks = params.looks_at_each();
     let summary = app.ledger.query(move |reader| reader.summary(&filter, SCAN_LIMIT)).await?;

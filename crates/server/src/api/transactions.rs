@@ -47,7 +47,7 @@ async fn transaction(
 ) -> Result<Response, Problem> {
     let found = app.ledger.query(move |reader| reader.transaction(id)).await?;
     let transaction = found.ok_or_else(|| Problem::new(Code::NotFound))?;
-    let viewer = viewer(&app, &caller, &transaction)?;
+    let viewer = viewer(&app, &caller, &transaction).await?;
     let seen = transaction.entries.iter().filter(|entry| viewer.sees(entry.account));
     let parties = parties(&app, counterparties(seen)).await?;
     Ok(json(StatusCode::OK, &TransactionView::new(&transaction, &viewer, &parties)))

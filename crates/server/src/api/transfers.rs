@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use tongjang_core::{AccountId, Command};
-use tongjang_store::Reader as _;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -57,15 +56,16 @@ pub struct Transfer {
 }
 
 /// The account to credit. Whether it may be booked on is for the rules to say.
-fn receiver(app: &App, target: &Target) -> Result<AccountId, Problem> {
-    let reader = app.ledger.reader();
+async fn receiver(app: &App, target: &Target) -> Result<AccountId, Problem> {
     let found = match target.read("/to_account")? {
         // The ledger's own accounts are no target, and look like none at all.
-        AccountName::Id(id) => reader
-            .account(id)?
+        AccountName::Id(id) => app
+            .ledger
+            .account(id)
+            .await?
             .filter(|account| !account.opened().is_settlement())
             .map(|account| account.id()),
-        AccountName::Place(bank, number) => reader.account_by_number(&bank, &number)?,
+        AccountName::Place(bank, number) => app.ledger.account_by_number(&bank, &number).await?,
         AccountName::Nowhere => None,
     };
     found.ok_or_else(|| unknown("/to_account"))
@@ -119,12 +119,13 @@ async fn transfer(
     let metadata = body.metadata.metadata("/metadata")?;
     let from = body.from_account.parse().map_err(|_| unknown("/from_account"))?;
     let from = owned(&app, &caller, from)
+        .await
         .map_err(|problem| match problem.code() {
             Code::NotFound => unknown("/from_account"),
             _ => problem,
         })?
         .id();
-    let to = receiver(&app, &body.to_account)?;
+    let to = receiver(&app, &body.to_account).await?;
     let as_whom = caller.as_owner();
     let command = Command::Transfer { from, to, amount, memo, to_memo, metadata };
     book(&app, &caller, as_whom, command, key, version).await

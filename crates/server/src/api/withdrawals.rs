@@ -60,7 +60,7 @@ async fn withdraw(
     Body(body): Body<Movement>,
 ) -> Result<Response, Problem> {
     let (amount, memo, metadata) = body.read()?;
-    let as_whom = teller_of(&app, &caller, account)?;
+    let as_whom = teller_of(&app, &caller, account).await?;
     let command = Command::Withdraw { account, amount, memo, metadata };
     book(&app, &caller, as_whom, command, key, version).await
 }

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use tokio::sync::oneshot;
 use tongjang_core::{AccountId, Command, Fingerprint, IdempotencyKey, Request, Timestamp, UserId};
-use tongjang_store::Reader as _;
 
 use super::command::{self, Movement, Opening, Order, To, Transfer, What};
 use super::fast;
 use super::lines::{LONGEST_LINE, Line};
+use super::named::Named;
 use crate::api::opening::made_up;
 use crate::api::transfers::unknown;
 use crate::app::AppState;
@@ -115,12 +115,23 @@ pub(super) enum Held {
     Owner(UserId),
     /// It pays to a number that no account has, but one may be opened by a line before it.
     Place,
+    /// The store was not asked yet for the accounts that it names.
+    Unasked,
 }
 
 /// An order that cannot be taken in yet.
 pub(super) struct Waits {
     pub(super) why: Held,
     pub(super) order: Order,
+}
+
+/// The account that a transfer goes to.
+enum Found {
+    Account(AccountId),
+    /// There is none.
+    None,
+    /// It, or the one that pays, is to be asked for first.
+    Unasked,
 }
 
 /// Turns lines into requests, for one caller.
@@ -134,6 +145,8 @@ pub(super) struct Clerk {
     /// Who deposits and withdraws, if the caller may.
     movements: Option<tongjang_core::Caller>,
     users: HashSet<UserId>,
+    /// What the store said of the accounts that lines name, where they are not in memory.
+    pub(super) named: Named,
 }
 
 impl Clerk {
@@ -145,7 +158,8 @@ impl Clerk {
             Deposits::Owner => Some(own),
             Deposits::Operator => caller.is_operator().then_some(own),
         };
-        Self { app, caller, shown, own, movements, users: HashSet::new() }
+        let (users, named) = (HashSet::new(), Named::default());
+        Self { app, caller, shown, own, movements, users, named }
     }
 
     /// Lets the caller go on, as long as his token or key holds and he is what he was.
@@ -181,12 +195,7 @@ impl Clerk {
 
     /// Takes an order into `chunk`. It is `settled` if nothing of the same batch is under way that
     /// it could depend on.
-    pub(super) fn plan(
-        &self,
-        order: Order,
-        settled: bool,
-        chunk: &mut Chunk,
-    ) -> Result<(), Box<Waits>> {
+    fn plan(&self, order: Order, settled: bool, chunk: &mut Chunk) -> Result<(), Box<Waits>> {
         let Order { what, key } = order;
         match what {
             What::Transfer(transfer) => self.transfer(transfer, key, settled, chunk),
@@ -201,6 +210,32 @@ impl Clerk {
                 Ok(())
             }
             What::Open(opening) => self.open(opening, key, chunk),
+        }
+    }
+
+    /// Takes an order into `chunk` when nothing of the same batch is under way.
+    pub(super) async fn plan_settled(
+        &mut self,
+        order: Order,
+        chunk: &mut Chunk,
+    ) -> Result<(), Box<Waits>> {
+        // An account that it names may have been opened since it was asked for.
+        self.plan_asked(order, true, chunk).await
+    }
+
+    /// Takes an order into `chunk` once the store was asked for the accounts that it names.
+    pub(super) async fn plan_asked(
+        &mut self,
+        order: Order,
+        settled: bool,
+        chunk: &mut Chunk,
+    ) -> Result<(), Box<Waits>> {
+        match self.look_up(std::slice::from_ref(&order)).await {
+            Ok(()) => self.plan(order, settled, chunk),
+            Err(problem) => {
+                chunk.refuse(problem);
+                Ok(())
+            }
         }
     }
 
@@ -227,12 +262,16 @@ impl Clerk {
         let to = match &transfer.to {
             To::Id(to) => *to,
             To::Nowhere | To::Place(..) => match self.find(&transfer) {
-                Ok(Some(to)) => to,
-                Ok(None) if !settled && matches!(transfer.to, To::Place(..)) => {
+                Ok(Found::Account(to)) => to,
+                Ok(Found::Unasked) => {
+                    let order = Order { what: What::Transfer(transfer), key };
+                    return Err(Box::new(Waits { why: Held::Unasked, order }));
+                }
+                Ok(Found::None) if !settled && matches!(transfer.to, To::Place(..)) => {
                     let order = Order { what: What::Transfer(transfer), key };
                     return Err(Box::new(Waits { why: Held::Place, order }));
                 }
-                Ok(None) => {
+                Ok(Found::None) => {
                     chunk.refuse(unknown("/to_account"));
                     return Ok(());
                 }
@@ -250,18 +289,21 @@ impl Clerk {
 
     /// The account that a transfer to a number goes to. Whose the paying account is comes first,
     /// as nothing is told to who does not own it.
-    fn find(&self, transfer: &Transfer) -> Result<Option<AccountId>, Problem> {
-        let reader = self.app.ledger.reader();
-        let from = reader.account(transfer.from)?.ok_or_else(|| unknown("/from_account"))?;
+    fn find(&self, transfer: &Transfer) -> Result<Found, Problem> {
+        let Some(from) = self.account(transfer.from)? else { return Ok(Found::Unasked) };
+        let from = from.ok_or_else(|| unknown("/from_account"))?;
         let allowed = from.owner() == self.own.user || self.own.any_account;
         if !allowed || from.opened().is_settlement() {
             return Err(Problem::new(Code::NotAccountOwner));
         }
-        match &transfer.to {
-            To::Place(bank, number) => Ok(reader.account_by_number(bank, number)?),
-            To::Id(to) => Ok(Some(*to)),
-            To::Nowhere => Ok(None),
-        }
+        Ok(match &transfer.to {
+            To::Place(bank, number) => match self.account_by_number(bank, number)? {
+                Some(to) => to.map_or(Found::None, Found::Account),
+                None => Found::Unasked,
+            },
+            To::Id(to) => Found::Account(*to),
+            To::Nowhere => Found::None,
+        })
     }
 
     fn open(

@@ -14,7 +14,7 @@ pub(super) enum Line<'a> {
 }
 
 /// What is left over between two pieces.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Lines {
     /// The beginning of a line whose end has not come yet.
     begun: Vec<u8>,

@@ -8,10 +8,10 @@ use tongjang_core::{Account, AccountId, Command, Event, Rejection, Request, Tran
 use tongjang_store::{Answer, Made, StoreError};
 
 use super::chunk::{Asked, Chunk, Clerk, Fate, Op};
-use crate::api::booking::{counterparties, parties, viewer};
+use crate::api::booking::{counterparties, parties, viewers};
 use crate::api::opening::{ATTEMPTS, made_up};
 use crate::api::transfers::unknown;
-use crate::api::view::{AccountView, Parties, TransactionView};
+use crate::api::view::{AccountView, Parties, TransactionView, Viewer};
 use crate::app::App;
 use crate::ledger::Answers;
 use crate::problem::{Code, Language, Member, Problem};
@@ -108,7 +108,7 @@ impl Clerk {
             false => self.settle(&chunk.opens, &mut answers).await?,
         };
         let details = match manner.full {
-            true => Some(Details::of(&self.app, &answers).await?),
+            true => Some(Details::of(self, &answers).await?),
             false => None,
         };
         out.reserve(chunk.fates.len() * 80);
@@ -133,7 +133,7 @@ impl Clerk {
                     if let (Some(details), Some(event)) = (&details, event) {
                         let name = chunk.opens.binary_search_by_key(&index, |asked| asked.index);
                         let name = name.ok().and_then(|at| chunk.opens[at].name.as_deref());
-                        details.put(out, event, name, self, manner.end)?;
+                        details.put(out, event, name, manner.end);
                     }
                 }
                 Ok(Seen { outcome: Err(rejection), replayed, .. }) => {
@@ -267,11 +267,14 @@ pub(super) fn problem_of(rejection: Rejection, op: Op, first: AccountId) -> Prob
     }
 }
 
-/// What whole transactions tell of those on their other side.
-struct Details(Parties);
+/// How much the caller sees of whole transactions, and what they tell of those on their other side.
+struct Details {
+    viewers: HashMap<TransactionId, Viewer>,
+    parties: Parties,
+}
 
 impl Details {
-    async fn of(app: &App, answers: &Answers) -> Result<Self, Problem> {
+    async fn of(clerk: &Clerk, answers: &Answers) -> Result<Self, Problem> {
         let whole = match answers {
             Answers::Whole(answers) => answers.as_slice(),
             Answers::Brief(_) => &[],
@@ -280,26 +283,24 @@ impl Details {
             Ok(Event::Booked(booked)) => Some(&booked.transaction),
             _ => None,
         });
-        let entries = booked.flat_map(|transaction| &transaction.entries);
-        Ok(Self(parties(app, counterparties(entries)).await?))
+        let booked: Vec<_> = booked.collect();
+        let viewers = viewers(&clerk.app, &clerk.caller, &booked).await?;
+        let viewers = booked.iter().map(|transaction| transaction.id).zip(viewers).collect();
+        let entries = booked.iter().flat_map(|transaction| &transaction.entries);
+        let parties = parties(&clerk.app, counterparties(entries)).await?;
+        Ok(Self { viewers, parties })
     }
 
     /// Adds the whole of `event` to the outcome that was written last.
-    fn put(
-        &self,
-        out: &mut Vec<u8>,
-        event: &Event,
-        name: Option<&str>,
-        clerk: &Clerk,
-        end: u8,
-    ) -> Result<(), Problem> {
+    fn put(&self, out: &mut Vec<u8>, event: &Event, name: Option<&str>, end: u8) {
         // Its brace and its end come after the body.
         out.truncate(out.len() - 2);
         out.extend_from_slice(b",\"body\":");
         match event {
             Event::Booked(booked) => {
-                let viewer = viewer(&clerk.app, &clerk.caller, &booked.transaction)?;
-                put_json(out, &TransactionView::new(&booked.transaction, &viewer, &self.0));
+                let transaction = &booked.transaction;
+                let viewer = &self.viewers[&transaction.id];
+                put_json(out, &TransactionView::new(transaction, viewer, &self.parties));
             }
             Event::Opened(opening) => {
                 let account = Account::open(opening.account.clone());
@@ -310,7 +311,6 @@ impl Details {
             }
         }
         out.extend_from_slice(&[b'}', end]);
-        Ok(())
     }
 }
 

@@ -59,6 +59,8 @@ pub(super) struct Stream {
     /// The piece of the body that is being read, and how far.
     piece: Bytes,
     at: usize,
+    /// Whether the accounts that the piece names were asked for, where that is done ahead.
+    looked_ahead: bool,
     chunk: Chunk,
     /// An order that waits until nothing is under way.
     held: Option<Order>,
@@ -97,6 +99,7 @@ impl Stream {
             lines: Lines::default(),
             piece: Bytes::new(),
             at: 0,
+            looked_ahead: false,
             chunk: Chunk::default(),
             held: None,
             under_way: VecDeque::new(),
@@ -139,7 +142,7 @@ impl Stream {
             }
             if self.chunk.lines() == 0 && self.under_way.is_empty() {
                 if let Some(order) = self.held.take() {
-                    self.plan(order, true).await;
+                    self.plan_settled(order).await;
                     continue;
                 }
                 if self.body.is_none() {
@@ -193,7 +196,10 @@ impl Stream {
 
     fn take(&mut self, piece: Option<Result<Bytes, axum::Error>>) {
         match piece {
-            Some(Ok(piece)) => (self.piece, self.at) = (piece, 0),
+            Some(Ok(piece)) => {
+                (self.piece, self.at) = (piece, 0);
+                self.looked_ahead = !self.clerk.looks_ahead();
+            }
             // What was whole of a body that broke off is booked; its last line is not.
             Some(Err(_)) => self.end(broken_off()),
             None => {
@@ -206,6 +212,9 @@ impl Stream {
 
     /// Takes in the lines of the piece at hand, until the chunk is full or one of them must wait.
     async fn read_lines(&mut self) {
+        if !self.looked_ahead {
+            self.look_ahead().await;
+        }
         while self.held.is_none() && !self.is_full() {
             let Some(line) = self.lines.next(&self.piece, &mut self.at) else { break };
             if let Err(waits) = self.clerk.take(line, &mut self.chunk) {
@@ -214,8 +223,19 @@ impl Stream {
         }
     }
 
-    async fn plan(&mut self, order: Order, settled: bool) {
-        if let Err(waits) = self.clerk.plan(order, settled, &mut self.chunk) {
+    /// Asks at once for the accounts that the lines of the piece at hand name.
+    async fn look_ahead(&mut self) {
+        self.looked_ahead = true;
+        let (mut lines, mut at, mut orders) = (self.lines.clone(), self.at, Vec::new());
+        while let Some(line) = lines.next(&self.piece, &mut at) {
+            orders.extend(Clerk::naming(line));
+        }
+        // If this fails, each line asks for itself, and is told.
+        let _ = self.clerk.look_ahead(&orders).await;
+    }
+
+    async fn plan_settled(&mut self, order: Order) {
+        if let Err(waits) = self.clerk.plan_settled(order, &mut self.chunk).await {
             self.hold(*waits).await;
         }
     }
@@ -225,6 +245,10 @@ impl Stream {
         match why {
             Held::Place => self.held = Some(order),
             Held::Owner(user) => self.clerk.open_for(user, order, &mut self.chunk).await,
+            Held::Unasked => {
+                let planned = self.clerk.plan_asked(order, false, &mut self.chunk).await;
+                self.held = planned.err().map(|waits| waits.order);
+            }
         }
     }
 

@@ -96,6 +96,11 @@ pub(super) async fn book(
             ),
         ));
     }
+    if clerk.looks_ahead() {
+        let lines = commands.texts.iter().map(|text| Line::Whole(text.get().as_bytes()));
+        let orders: Vec<_> = lines.filter_map(Clerk::naming).collect();
+        clerk.look_ahead(&orders).await?;
+    }
     let mut out = Vec::new();
     if atomic {
         book_together(&mut clerk, &commands.texts, manner, &mut out).await?;
@@ -128,7 +133,7 @@ async fn book_each(
             line += lines;
             match &failed {
                 Some(problem) => chunk.refuse(problem.clone()),
-                None if clerk.plan(order, true, &mut chunk).is_ok() => {}
+                None if clerk.plan_settled(order, &mut chunk).await.is_ok() => {}
                 None => unreachable!("nothing is under way"),
             }
         }
@@ -149,6 +154,7 @@ async fn take(clerk: &mut Clerk, text: &RawValue, chunk: &mut Chunk) -> Option<O
             clerk.open_for(user, order, chunk).await;
             None
         }
+        Held::Unasked => clerk.plan_asked(order, false, chunk).await.err().map(|waits| waits.order),
     }
 }
 
@@ -201,7 +207,7 @@ async fn book_together(
     let mut chunk = Chunk::default();
     for text in commands {
         if let Some(order) = take(clerk, text, &mut chunk).await
-            && clerk.plan(order, true, &mut chunk).is_err()
+            && clerk.plan_settled(order, &mut chunk).await.is_err()
         {
             unreachable!("nothing is under way");
         }
