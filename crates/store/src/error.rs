@@ -1,8 +1,11 @@
 //! What a store could not do. A refusal by the rules is no error; see the core's `Rejection`.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use crate::postgres::{Failure, words};
 
 /// A failure of the store: what was attempted, and why it did not go.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -57,11 +60,64 @@ pub enum StoreError {
         /// The failure, in words.
         cause: Arc<str>,
     },
+    /// What is said of where the database is, and how to get there, is wrong. The password is
+    /// never repeated.
+    #[error("the address of the database is wrong: {what}")]
+    Address {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The database failed, refused, or was not reached.
+    #[error("cannot {attempt}: {}", words(cause.as_ref()))]
+    Database {
+        /// What was attempted.
+        attempt: &'static str,
+        /// What it means for who asked.
+        failure: Failure,
+        /// The server's SQLSTATE, if the server said something.
+        code: Option<String>,
+        /// What the driver or the server said.
+        #[source]
+        cause: Arc<dyn Error + Send + Sync>,
+    },
+    /// The database cannot hold the ledger as it is.
+    #[error("the database cannot be used: {what}")]
+    Unfit {
+        /// What is in the way.
+        what: String,
+    },
 }
 
 impl StoreError {
     /// The error of an operating system call on `path`.
     pub fn io(attempt: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::Io { attempt, path: path.into(), source: Arc::new(source) }
+    }
+
+    /// The error of a call to the database.
+    pub fn database(attempt: &'static str, cause: tokio_postgres::Error) -> Self {
+        let failure = Failure::of(&cause);
+        let code = cause.code().map(|code| code.code().to_owned());
+        Self::Database { attempt, failure, code, cause: Arc::new(cause) }
+    }
+
+    /// The same, but a unique key that is taken (23505) means `Again`: for who lost a race for
+    /// the key, and will find the winner's row when he looks again.
+    #[must_use]
+    pub fn again_if_taken(mut self) -> Self {
+        if let Self::Database { failure, code: Some(code), .. } = &mut self
+            && code == "23505"
+        {
+            *failure = Failure::Again;
+        }
+        self
+    }
+
+    /// What a failure of the database means; none if it was another's.
+    pub fn failure(&self) -> Option<Failure> {
+        match self {
+            Self::Database { failure, .. } => Some(*failure),
+            _ => None,
+        }
     }
 }

@@ -7,6 +7,7 @@ pub mod disk;
 pub mod error;
 pub mod faulty;
 pub mod journal;
+pub mod postgres;
 pub mod query;
 pub mod store;
 pub mod teller;
