@@ -1,10 +1,12 @@
 //! What a store could not do. A refusal by the rules is no error; see the core's `Rejection`.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::Chance;
+use crate::postgres::{Failure, words};
 
 /// A failure of the store: what was attempted, and why it did not go.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -59,24 +61,39 @@ pub enum StoreError {
         /// The failure, in words.
         cause: Arc<str>,
     },
-    /// The database did not do what was asked of it.
-    #[error("cannot {attempt}: {cause}")]
+    /// What is said of where the database is, and how to get there, is wrong. The password is
+    /// never repeated.
+    #[error("the address of the database is wrong: {what}")]
+    Address {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The database failed, refused, or was not reached.
+    #[error("cannot {attempt}: {}", words(cause.as_ref()))]
     Database {
         /// What was attempted.
         attempt: &'static str,
-        /// What is left to be done.
-        chance: Chance,
-        /// SQLSTATE.
+        /// What it means for who asked.
+        failure: Failure,
+        /// The server's SQLSTATE, if the server said something.
         code: Option<String>,
-        /// What it said.
-        cause: Arc<str>,
+        /// What the driver or the server said.
+        #[source]
+        cause: Arc<dyn Error + Send + Sync>,
     },
-    /// stub
-    #[error("unknown")]
+    /// The database cannot hold the ledger as it is.
+    #[error("the database cannot be used: {what}")]
+    Unfit {
+        /// What is in the way.
+        what: String,
+    },
+    /// The connection broke while a commit was under way, and whether it was done cannot be found
+    /// out.
+    #[error("cannot {attempt}, and whether it was done is not known: {cause}")]
     Unknown {
         /// What was attempted.
         attempt: &'static str,
-        /// Why.
+        /// Why that is not known.
         cause: Arc<str>,
     },
     /// Between a transaction's first statement and its last the connection was lost, or others
@@ -111,33 +128,40 @@ impl StoreError {
         Self::Io { attempt, path: path.into(), source: Arc::new(source) }
     }
 
+    /// The error of a call to the database.
+    pub fn database(attempt: &'static str, cause: tokio_postgres::Error) -> Self {
+        let failure = Failure::of(&cause);
+        let code = cause.code().map(|code| code.code().to_owned());
+        Self::Database { attempt, failure, code, cause: Arc::new(cause) }
+    }
+
+    /// The same, but a unique key that is taken (23505) means `Again`: for who lost a race for
+    /// the key, and will find the winner's row when he looks again.
+    #[must_use]
+    pub fn again_if_taken(mut self) -> Self {
+        if let Self::Database { failure, code: Some(code), .. } = &mut self
+            && code == "23505"
+        {
+            *failure = Failure::Again;
+        }
+        self
+    }
+
     /// What is left to be done after this error of a shared store.
     pub fn chance(&self) -> Chance {
         match self {
-            Self::Database { chance, .. } => *chance,
-            Self::Overtaken => Chance::Again,
+            Self::Database { failure: Failure::Again, .. } | Self::Overtaken => Chance::Again,
+            Self::Database { failure: Failure::Unavailable, .. } => Chance::Later,
             Self::Unknown { .. } => Chance::Unknown,
             _ => Chance::Never,
         }
     }
 
-    /// stub
-    pub fn database(attempt: &'static str, error: tokio_postgres::Error) -> Self {
-        let code = error.code().map(|code| code.code().to_owned());
-        let chance = match code.as_deref() {
-            None => Chance::Later,
-            Some("40001" | "40P01" | "23505" | "55P03" | "25P02") => Chance::Again,
-            Some(code)
-                if code.starts_with("08") || code.starts_with("57") || code.starts_with("53") =>
-            {
-                Chance::Later
-            }
-            Some(_) => Chance::Never,
-        };
-        let cause = match error.as_db_error() {
-            Some(error) => error.to_string(),
-            None => error.to_string(),
-        };
-        Self::Database { attempt, chance, code, cause: cause.into() }
+    /// What a failure of the database means; none if it was another's.
+    pub fn failure(&self) -> Option<Failure> {
+        match self {
+            Self::Database { failure, .. } => Some(*failure),
+            _ => None,
+        }
     }
 }

@@ -5,25 +5,40 @@
 //! his own; `batch` is his store: `loading` locks and brings in, `book` lends it to the rules,
 //! `writing` adds what they decided. Queries go through `reader`.
 
+mod address;
 mod batch;
 mod book;
 mod columns;
+mod connect;
 mod counters;
+mod durability;
+mod failure;
 mod line;
 mod loading;
 mod outcomes;
+mod password;
 mod places;
+mod pool;
 mod refusals;
 pub mod schema;
+mod session;
 mod target;
+mod tls;
 mod values;
 mod writing;
 
 pub use batch::PostgresStore;
 pub use book::PostgresBook;
+pub use connect::Driver;
 pub use counters::{Counters, Counts};
+pub use durability::check_durability;
+pub use failure::Failure;
+pub(crate) use failure::words;
+pub use password::Passwords;
 pub use places::Parts;
+pub use pool::{Pool, PoolLimits, PoolStatus};
 pub use schema::{Layout, Migrated};
+pub use session::{Profile, Role};
 pub use target::Target;
 
 use crate::StoreError;
@@ -45,8 +60,14 @@ impl Postgres {
     /// # Errors
     /// If the database cannot be reached, or its schema is not this version's.
     pub async fn open(target: Target) -> Result<Self, StoreError> {
-        let client = target.teller().await?;
+        let (client, driver) = target.connect("tongjang", &Profile::READER).await?;
+        let driver = tokio::spawn(driver);
+        let warnings = check_durability(&client).await?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
         let (parts, id) = schema::check(&client).await?;
+        driver.abort();
         let (places, counters) = (Places::default(), Counters::default());
         Ok(Self { target, parts, id, places, counters })
     }

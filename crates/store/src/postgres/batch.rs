@@ -77,7 +77,9 @@ impl PostgresStore {
         let rows = Rows::of(book, *parts);
         self.counters.batch(book.events.len());
         line.go_on(async |client, statements| {
-            let attempt = |error| StoreError::database("book a batch", error);
+            // A key, a number or a settlement account that somebody else was faster with is there
+            // when the batch is decided again.
+            let attempt = |error| StoreError::database("book a batch", error).again_if_taken();
             if !rows.is_empty() {
                 let written = statements.writing.write(client, &rows).await.map_err(attempt)?;
                 if !written.all_heads {

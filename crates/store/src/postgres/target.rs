@@ -1,49 +1,277 @@
-//! stub
-use tokio_postgres::{Client, Config, NoTls};
+//! Where a database is and how to get there, made from a URL. How it is reached, see `connect`.
 
+use std::fmt;
+use std::mem;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::{ChannelBinding, SslNegotiation, TargetSessionAttrs};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::address::{Address, port_number};
+use super::password::{Password, Passwords};
+use super::tls::{self, Mode};
 use crate::StoreError;
 
-/// The way to a database.
-#[derive(Clone, Debug)]
-pub struct Target(Config);
+/// A database, and the way to it. Neither `Display` nor `Debug` shows the password.
+#[derive(Clone)]
+pub struct Target {
+    pub(super) hosts: Vec<Host>,
+    /// All but the host and the password.
+    pub(super) settings: Config,
+    pub(super) password: Password,
+    /// None if no host is reached over TLS.
+    pub(super) tls: Option<MakeRustlsConnect>,
+    /// How long an address may take until a session is ready.
+    pub(super) patience: Duration,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Host {
+    /// A name, an address, or the folder of a socket.
+    pub(super) name: String,
+    /// Where it is, if the name need not be looked up (`hostaddr`).
+    pub(super) at: Option<IpAddr>,
+    pub(super) port: u16,
+    pub(super) encrypted: bool,
+}
+
+impl Host {
+    pub(super) fn is_socket(&self) -> bool {
+        self.name.starts_with('/')
+    }
+
+    /// Whether what is sent there leaves the machine.
+    fn is_here(&self) -> bool {
+        let by_name = self.name.eq_ignore_ascii_case("localhost")
+            || self.name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        self.is_socket() || (by_name && self.at.is_none_or(|ip| ip.is_loopback()))
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name.contains(':') {
+            write!(f, "[{}]:{}", self.name, self.port)
+        } else {
+            write!(f, "{}:{}", self.name, self.port)
+        }
+    }
+}
 
 impl Target {
-    /// The database at `url`.
-    pub fn parse(url: &str) -> Result<Self, StoreError> {
-        let config =
-            url.parse().map_err(|error| StoreError::database("read the address", error))?;
-        Ok(Self(config))
+    /// Takes in a `postgres://` or `postgresql://` URL. The files it names are read, the
+    /// database is not yet asked.
+    pub fn new(url: &str, passwords: &Passwords) -> Result<Self, StoreError> {
+        let wrong = |what| StoreError::Address { what };
+        let mut address = Address::parse(url).map_err(wrong)?;
+        let mut take = |name: &str| address.parameters.remove(name);
+        let user = once("user", address.user.take(), take("user")).map_err(wrong)?;
+        let password =
+            once("password", address.password.take(), take("password")).map_err(wrong)?;
+        let database = once("dbname", address.database.take(), take("dbname")).map_err(wrong)?;
+        let mut hosts =
+            hosts(mem::take(&mut address.hosts), take("host"), take("hostaddr"), take("port"))
+                .map_err(wrong)?;
+        let (roots, certificate, key) = (take("sslrootcert"), take("sslcert"), take("sslkey"));
+        let mode = take("sslmode").map(|mode| Mode::parse(&mode)).transpose().map_err(wrong)?;
+        for host in &mut hosts {
+            host.encrypted = !host.is_socket()
+                && match mode {
+                    Some(mode) => mode == Mode::VerifyFull,
+                    None => !host.is_here(),
+                };
+        }
+        let (mut settings, patience) = settings(&mut address).map_err(wrong)?;
+        if let Some(user) = user {
+            settings.user(user);
+        }
+        settings.dbname(database.ok_or_else(|| {
+            wrong("it names no database: `postgres://user@host/database`".into())
+        })?);
+        let files = tls::Files {
+            roots: roots.as_deref(),
+            certificate: certificate.as_deref(),
+            key: key.as_deref(),
+        };
+        let direct = settings.get_ssl_negotiation() == SslNegotiation::Direct;
+        let tls = hosts.iter().any(|host| host.encrypted);
+        let tls = tls.then(|| tls::connector(&files, direct)).transpose()?;
+        let password = Password::choose(password, passwords)?;
+        Ok(Self { hosts, settings, password, tls, patience })
     }
+}
 
-    async fn connect(&self, settings: &str) -> Result<Client, StoreError> {
-        let attempt = |error| StoreError::database("connect", error);
-        let (client, driver) = self.0.connect(NoTls).await.map_err(attempt)?;
-        tokio::spawn(async move {
-            let _ = driver.await;
-        });
-        client.batch_execute(settings).await.map_err(attempt)?;
-        Ok(client)
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("postgres://")?;
+        if let Some(user) = self.settings.get_user() {
+            write!(f, "{user}@")?;
+        }
+        for (at, host) in self.hosts.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma}{host}")?;
+        }
+        write!(f, "/{}", self.settings.get_dbname().unwrap_or_default())?;
+        let encrypted = self.hosts.iter().filter(|host| host.encrypted).count();
+        match encrypted {
+            0 => f.write_str(" without TLS"),
+            all if all == self.hosts.len() => f.write_str(" over TLS"),
+            _ => f.write_str(" over TLS where it leaves the machine"),
+        }
     }
+}
 
-    /// A connection for a teller.
-    pub async fn teller(&self) -> Result<Client, StoreError> {
-        self.connect(
-            "SET jit = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
-            SET enable_seqscan = off; SET lock_timeout = '10s';
-            SET idle_in_transaction_session_timeout = '10s'; SET TimeZone = 'UTC';
-            SET plan_cache_mode = force_generic_plan; SET ROLE tongjang_app",
-        )
-        .await
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({self})")
     }
+}
 
-    /// A connection for who may change the schema.
-    pub async fn owner(&self) -> Result<Client, StoreError> {
-        self.connect("SET TimeZone = 'UTC'").await
+/// What may stand both before and after the `?`, but not twice.
+fn once(
+    name: &str,
+    before: Option<String>,
+    after: Option<String>,
+) -> Result<Option<String>, String> {
+    match (before, after) {
+        (Some(_), Some(_)) => Err(format!("`{name}` is given before the `?` and after it")),
+        (before, after) => Ok(before.or(after)),
     }
+}
 
-    /// A pool of connections for queries.
-    pub fn pool(&self, size: usize) -> Result<deadpool_postgres::Pool, StoreError> {
-        let manager = deadpool_postgres::Manager::new(self.0.clone(), NoTls);
-        Ok(deadpool_postgres::Pool::builder(manager).max_size(size).build().expect("a runtime"))
+/// Hosts, with the lists of the parameters `host`, `hostaddr` and `port`.
+fn hosts(
+    mut named: Vec<(String, Option<u16>)>,
+    names: Option<String>,
+    addresses: Option<String>,
+    ports: Option<String>,
+) -> Result<Vec<Host>, String> {
+    if let Some(names) = &names {
+        if !named.is_empty() {
+            return Err("`host` is given before the `?` and after it".into());
+        }
+        named = names.split(',').map(|name| (name.to_owned(), None)).collect();
     }
+    let addresses: Vec<IpAddr> = addresses
+        .iter()
+        .flat_map(|list| list.split(','))
+        .map(|ip| ip.parse().map_err(|_| "`hostaddr` is no list of IP addresses".to_owned()))
+        .collect::<Result<_, _>>()?;
+    if named.is_empty() {
+        named = addresses.iter().map(|ip| (ip.to_string(), None)).collect();
+    }
+    if named.iter().any(|(name, _)| name.is_empty()) {
+        return Err("a host has no name".into());
+    }
+    if named.is_empty() {
+        return Err("it names no host: `postgres://user@host/database`, or \
+                    `postgres://user@/database?host=/run/postgresql` for a socket"
+            .into());
+    }
+    if !addresses.is_empty() && addresses.len() != named.len() {
+        return Err("`hostaddr` has another number of addresses than there are hosts".into());
+    }
+    let ports: Vec<u16> = ports
+        .iter()
+        .flat_map(|list| list.split(','))
+        .map(|port| if port.is_empty() { Ok(5432) } else { port_number(port) })
+        .collect::<Result<_, _>>()?;
+    if ports.len() > 1 && ports.len() != named.len() {
+        return Err("`port` has another number of ports than there are hosts".into());
+    }
+    let of_all = ports.first().copied().filter(|_| ports.len() == 1);
+    named
+        .into_iter()
+        .enumerate()
+        .map(|(at, (name, beside))| {
+            let listed = of_all.or_else(|| ports.get(at).copied());
+            if beside.is_some() && listed.is_some() {
+                return Err("`port` is given before the `?` and after it".into());
+            }
+            let port = beside.or(listed).unwrap_or(5432);
+            Ok(Host { name, at: addresses.get(at).copied(), port, encrypted: false })
+        })
+        .collect()
+}
+
+/// All other parameters; what is left over then is unknown. Also how long connecting may take.
+///
+/// A dead machine is noticed within half a minute: one that owes an answer by
+/// `tcp_user_timeout`, and one that owes none since it is probed after ten seconds of silence.
+fn settings(address: &mut Address) -> Result<(Config, Duration), String> {
+    let mut settings = Config::new();
+    settings
+        .target_session_attrs(TargetSessionAttrs::ReadWrite)
+        .tcp_user_timeout(Duration::from_secs(30))
+        .keepalives_idle(Duration::from_secs(10))
+        .keepalives_interval(Duration::from_secs(5))
+        .keepalives_retries(4);
+    let mut patience = Duration::from_secs(5);
+    for (name, value) in mem::take(&mut address.parameters) {
+        let number = || {
+            let number: Option<u32> = value.parse().ok();
+            number.ok_or_else(|| format!("`{name}` is no whole number"))
+        };
+        let seconds = || match number() {
+            Ok(0) => Err(format!("`{name}` may not be 0")),
+            number => number.map(|seconds| Duration::from_secs(seconds.into())),
+        };
+        let none_of = |known: &str| Err(format!("`{name}` is none of {known}"));
+        match name.as_str() {
+            "connect_timeout" => patience = seconds()?,
+            "options" => {
+                settings.options(&value);
+            }
+            // In milliseconds, as PostgreSQL's own programs take it.
+            "tcp_user_timeout" => {
+                settings.tcp_user_timeout(Duration::from_millis(number()?.into()));
+            }
+            "keepalives" => {
+                settings.keepalives(number()? != 0);
+            }
+            "keepalives_idle" => {
+                settings.keepalives_idle(seconds()?);
+            }
+            "keepalives_interval" => {
+                settings.keepalives_interval(seconds()?);
+            }
+            "keepalives_count" => {
+                settings.keepalives_retries(number()?);
+            }
+            "target_session_attrs" => {
+                settings.target_session_attrs(match value.as_str() {
+                    "any" => TargetSessionAttrs::Any,
+                    "read-write" => TargetSessionAttrs::ReadWrite,
+                    "read-only" => TargetSessionAttrs::ReadOnly,
+                    _ => return none_of("any, read-write and read-only"),
+                });
+            }
+            "channel_binding" => {
+                settings.channel_binding(match value.as_str() {
+                    "disable" => ChannelBinding::Disable,
+                    "prefer" => ChannelBinding::Prefer,
+                    "require" => ChannelBinding::Require,
+                    _ => return none_of("disable, prefer and require"),
+                });
+            }
+            "sslnegotiation" => {
+                settings.ssl_negotiation(match value.as_str() {
+                    "postgres" => SslNegotiation::Postgres,
+                    "direct" => SslNegotiation::Direct,
+                    _ => return none_of("postgres and direct"),
+                });
+            }
+            "application_name" => {
+                return Err("`application_name` may not be given: connections are named by what \
+                            they are for"
+                    .into());
+            }
+            unknown => {
+                return Err(format!("there is no parameter `{}`", unknown.escape_debug()));
+            }
+        }
+    }
+    Ok((settings, patience))
 }

@@ -47,9 +47,12 @@ fn ledger() -> Ledger {
         opened.push(opening.account.id);
     }
     let (memo, metadata) = (Memo::new("급여").unwrap(), Metadata::EMPTY);
-    for (user, account, minor) in
-        [(ALICE, opened[0], 1000), (ALICE, opened[0], 500), (ALICE, opened[1], 70), (BOB, opened[2], 100)]
-    {
+    for (user, account, minor) in [
+        (ALICE, opened[0], 1000),
+        (ALICE, opened[0], 500),
+        (ALICE, opened[1], 70),
+        (BOB, opened[2], 100),
+    ] {
         let (amount, memo, metadata) =
             (Amount::new(minor).unwrap(), memo.clone(), metadata.clone());
         ask(user, None, Command::Deposit { account, amount, memo, metadata }).unwrap();
@@ -75,8 +78,10 @@ async fn everything(client: &Client) -> String {
     let tables = ["ledger", "accounts", "account_numbers", "entries", "status_changes", "keys"];
     let mut all = String::new();
     for table in tables {
-        let sql = format!("SELECT coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '')
-            FROM tongjang.{table} AS t");
+        let sql = format!(
+            "SELECT coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '')
+            FROM tongjang.{table} AS t"
+        );
         let rows: String = client.query_one(&sql, &[]).await.unwrap().get(0);
         assert!(!rows.is_empty(), "{table} has rows that could be spoilt");
         all += &rows;
@@ -125,8 +130,10 @@ fn booking(entry: &[(&str, &str)], head: &[(&str, &str)]) -> String {
         format!("SELECT {values} FROM accounts AS h WHERE {account}")
     };
     let sound = |_: &str, sound: &str| sound.to_owned();
-    let settlement = format!("h.id < '00000000-0000-0001-0000-000000000000'
-        AND h.currency = 'KRW' AND h.part = ({A}).part");
+    let settlement = format!(
+        "h.id < '00000000-0000-0001-0000-000000000000'
+        AND h.currency = 'KRW' AND h.part = ({A}).part"
+    );
     let credit = side("h.number = '1'", 1, &column);
     let debit = side(&settlement, -1, &sound);
     let moved = |direction: i32, f: &dyn Fn(&str, &str) -> String| {

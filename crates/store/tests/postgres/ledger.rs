@@ -6,7 +6,7 @@ use tokio::runtime::Runtime;
 use tongjang_cluster::{Cluster, Database};
 use tongjang_core::Request;
 use tongjang_store::postgres::schema::{Layout, migrate};
-use tongjang_store::postgres::{Parts, Postgres, Target};
+use tongjang_store::postgres::{Parts, Passwords, Postgres, Profile, Target};
 use tongjang_store::{Answer, StoreError, Teller, TellerLimits, TellerThread};
 
 /// What the connections of the tests' readers run on.
@@ -26,8 +26,9 @@ pub(crate) struct Ledger {
 pub(crate) fn new_ledger(parts: u16) -> Database {
     let database = Cluster::shared().database();
     RUNTIME.block_on(async {
-        let target = Target::parse(database.url()).unwrap();
-        let mut owner = target.owner().await.unwrap();
+        let target = target(&database);
+        let (mut owner, driver) = target.connect("migrate", &Profile::OWNER).await.unwrap();
+        tokio::spawn(driver);
         let layout =
             Layout { parts: Parts::new(parts).unwrap(), id: 7, citus: tongjang_cluster::citus() };
         migrate(&mut owner, layout).await.unwrap();
@@ -35,9 +36,14 @@ pub(crate) fn new_ledger(parts: u16) -> Database {
     database
 }
 
+/// The way to `database`.
+pub(crate) fn target(database: &Database) -> Target {
+    Target::new(database.url(), &Passwords::default()).unwrap()
+}
+
 /// The ledger in `database`.
 pub(crate) fn open(database: &Database) -> Result<Postgres, StoreError> {
-    RUNTIME.block_on(Postgres::open(Target::parse(database.url())?))
+    RUNTIME.block_on(Postgres::open(target(database)))
 }
 
 impl Ledger {
