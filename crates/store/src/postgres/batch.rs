@@ -243,6 +243,7 @@ impl Store for PostgresStore {
                     (held.account.id(), super::places::Place { part: held.part, currency })
                 });
                 self.places.put(places.collect::<Vec<_>>());
+                self.line.wrote(self.book.events.len());
             }
             Err(error) => {
                 self.counters.failed(error);

@@ -19,13 +19,20 @@ pub(super) struct Line {
     target: Target,
     runtime: Runtime,
     open: Option<(Client, Statements)>,
+    /// How much was written on this connection, and when its plans are made anew.
+    written: u64,
+    plan_again_at: u64,
 }
+
+/// The plans of a connection are made anew when so much was written on it, then after twice as
+/// much, and so on.
+const PLAN_AGAIN: u64 = 128;
 
 impl Line {
     pub(super) fn new(target: Target) -> Result<Self, StoreError> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| StoreError::io("make", "a runtime", source))?;
-        Ok(Self { target, runtime, open: None })
+        Ok(Self { target, runtime, open: None, written: 0, plan_again_at: PLAN_AGAIN })
     }
 
     /// Runs `work` on the connection, which is opened if there is none.
@@ -33,10 +40,11 @@ impl Line {
         &mut self,
         work: impl AsyncFnOnce(&Client, &Statements) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let Self { target, runtime, open } = self;
+        let Self { target, runtime, open, written, plan_again_at } = self;
         runtime.block_on(async {
             if open.as_ref().is_none_or(|(client, _)| client.is_closed()) {
                 *open = Some(connect(target).await?);
+                (*written, *plan_again_at) = (0, PLAN_AGAIN);
             }
             let Some((client, statements)) = open else { unreachable!("it was opened") };
             work(client, statements).await
@@ -53,6 +61,21 @@ impl Line {
             return Err(StoreError::Overtaken);
         };
         self.runtime.block_on(work(client, statements))
+    }
+
+    /// Told of `events` that were committed. As long as the tables are small, every index is as good
+    /// as any other to the planner, also one that leads through all of a settlement account's
+    /// entries; and a plan once made is kept, by the checks of foreign keys too.
+    pub(super) fn wrote(&mut self, events: usize) {
+        self.written += events as u64;
+        if self.written < self.plan_again_at {
+            return;
+        }
+        self.plan_again_at = self.plan_again_at.max(self.written).saturating_mul(2);
+        if let Some((client, _)) = &self.open {
+            // An engine without it makes its plans in another way.
+            let _ = self.runtime.block_on(client.batch_execute("DISCARD PLANS"));
+        }
     }
 
     /// Closes the connection.
