@@ -12,12 +12,13 @@ mod user;
 mod verify;
 mod whole_file;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tongjang_store::journal::{Journal, JournalConfig};
 
+use crate::config::StoreArgs;
 use crate::ledger::LedgerReader;
 
 pub(crate) const VERSION: &str =
@@ -38,7 +39,7 @@ enum Command {
     /// Run the server; the same as without a command
     Serve(Box<serve::ServeArgs>),
     /// Read the whole ledger and check every figure in it
-    Verify(DataArg),
+    Verify(StoreArgs),
     /// Users of the server
     #[command(subcommand)]
     User(UserCommand),
@@ -74,21 +75,18 @@ enum AccountCommand {
     List(list::ListArgs),
 }
 
-/// Where the ledger is.
-#[derive(Debug, Args)]
-struct DataArg {
-    /// The folder that keeps everything
-    #[arg(long, env = "TONGJANG_DATA", value_name = "DIR", default_value = "./tongjang-data")]
-    data: PathBuf,
+/// The ledger, only to look at; a server may be running.
+fn reader(ledger: &StoreArgs) -> anyhow::Result<LedgerReader> {
+    match ledger.database()? {
+        None => Ok(LedgerReader::Journal(Journal::open_to_read(&only_to_read(&ledger.data))?)),
+        Some(database) => match database {},
+    }
 }
 
-impl DataArg {
-    /// The ledger, only to look at; a server may be running.
-    fn reader(&self) -> anyhow::Result<LedgerReader> {
-        // Only a new ledger takes an id, and reading makes none.
-        let reader = Journal::open_to_read(&JournalConfig::new(&self.data, [0; 16]))?;
-        Ok(LedgerReader::Journal(reader))
-    }
+/// The journal in the folder `data`.
+fn only_to_read(data: &Path) -> JournalConfig {
+    // Only a new ledger takes an id, and reading makes none.
+    JournalConfig::new(data, [0; 16])
 }
 
 /// Does what the command line says, and tells the process's exit code.

@@ -1,16 +1,19 @@
 //! How the server is told to run: by its command line, or by `TONGJANG_…` in the environment.
 
+mod store_args;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+
+pub use self::store_args::{NoStoreUrl, StoreArgs, StoreUrl};
 
 /// The options of `tongjang serve`.
 #[derive(Clone, Debug, Args)]
 pub struct Config {
-    /// The folder that keeps everything; it is made if there is none
-    #[arg(long, env = "TONGJANG_DATA", value_name = "DIR", default_value = "./tongjang-data")]
-    pub data: PathBuf,
+    /// Where the ledger is.
+    #[command(flatten)]
+    pub ledger: StoreArgs,
     /// Where to listen; port 0 takes any free one
     #[arg(long, env = "TONGJANG_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,

@@ -12,6 +12,7 @@ mod carry;
 pub mod cli;
 pub mod config;
 pub mod cursor;
+pub mod database;
 pub mod directory;
 mod edge;
 pub mod extract;

@@ -26,6 +26,7 @@ use crate::api::{BatchLimits, Bounds};
 use crate::app::{App, AppState, Clock, Random};
 use crate::auth::Auth;
 use crate::config::Config;
+use crate::database::{Database, DatabaseError};
 use crate::directory::{Directory, DirectoryError};
 use crate::edge::Edge;
 use crate::ledger::{Ledger, LedgerReader};
@@ -122,6 +123,9 @@ pub enum StartError {
     /// The ledger cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -148,32 +152,24 @@ impl Server {
     /// # Errors
     /// If the data cannot be opened or the address cannot be listened on.
     pub async fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
-        let Surroundings { clock, random, disk, limits } = surroundings;
+        let limits = surroundings.limits;
         // An address that is taken leaves no new folder behind; and until the ledger is open,
         // callers are turned away and do not wait.
         let listen = |source| StartError::Listen { address: config.listen, source };
         let socket = bound(config.listen).map_err(listen)?;
-        make_data_directory(&config.data)?;
-        let mut journal = JournalConfig::new(&config.data, random.bytes());
-        journal.disk = disk;
-        journal.log.segment_bytes = limits.segment_bytes;
-        let (store, reader, opening) = Journal::open(journal)?;
-        report(&opening);
-        let directory = Directory::open(&config.data)?;
+        let Opened { teller, thread, reader, directory } = match config.ledger.database()? {
+            None => open_journal(&config.ledger.data, &surroundings)?,
+            Some(database) => open_database(database),
+        };
+        let Surroundings { clock, random, .. } = surroundings;
         let listener = socket.listen(BACKLOG).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let runtime = tokio::runtime::Handle::current();
-        // Waking the handlers from one of their own threads is cheaper than from the journal's.
-        let messenger: Messenger = Arc::new(move |deliver| {
-            runtime.spawn(async move { deliver() });
-        });
-        let (teller, thread) = Teller::start_with(store, limits.teller, messenger)?;
         let telemetry = Arc::new(Telemetry::new());
         let (stopping, stop) = watch::channel(false);
         let app = Arc::new(App {
             auth: Auth::new(&random),
             batches: Bounds::new(limits.batches),
-            ledger: Ledger::new(teller, LedgerReader::Journal(reader), telemetry.clone()),
+            ledger: Ledger::new(teller, reader, telemetry.clone()),
             telemetry,
             config,
             directory,
@@ -217,6 +213,41 @@ impl Server {
     }
 }
 
+/// What stands behind the server: the ledger and those who use it.
+struct Opened {
+    teller: Teller,
+    thread: TellerThread,
+    reader: LedgerReader,
+    directory: Directory,
+}
+
+/// Opens the journal and the directory in `data`.
+fn open_journal(data: &Path, surroundings: &Surroundings) -> Result<Opened, StartError> {
+    make_data_directory(data)?;
+    let mut config = JournalConfig::new(data, surroundings.random.bytes());
+    config.disk = surroundings.disk.clone();
+    config.log.segment_bytes = surroundings.limits.segment_bytes;
+    let (store, reader, opening) = Journal::open(config)?;
+    report(&opening, data);
+    let directory = Directory::open(data)?;
+    let (teller, thread) = Teller::start_with(store, surroundings.limits.teller, messenger())?;
+    Ok(Opened { teller, thread, reader: LedgerReader::Journal(reader), directory })
+}
+
+/// The same for a ledger in a database.
+fn open_database(database: Database) -> Opened {
+    match database {}
+}
+
+/// Gives answers out on the runtime's own threads: waking the handlers from one of these is cheaper
+/// than from the store's.
+fn messenger() -> Messenger {
+    let runtime = tokio::runtime::Handle::current();
+    Arc::new(move |deliver| {
+        runtime.spawn(async move { deliver() });
+    })
+}
+
 /// A socket that has the address and does not listen yet.
 fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -240,9 +271,10 @@ pub(crate) fn make_data_directory(path: &Path) -> Result<(), StartError> {
 }
 
 /// Says in the log what was found, above all what was not as it should be.
-fn report(opening: &Opening) {
+fn report(opening: &Opening, data: &Path) {
     let (accounts, events_replayed) = (opening.accounts, opening.recovered.events);
-    tracing::info!(accounts, events_replayed, "the ledger is open");
+    let store = data.display();
+    tracing::info!(accounts, events_replayed, %store, "the ledger is open");
     for error in &opening.unusable {
         tracing::warn!(%error, "a snapshot is of no use; the journal was read from farther back");
     }

@@ -32,6 +32,7 @@ impl Process {
     fn start(data: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tongjang"));
         command.args(["--log", "warn", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command.env_remove("TONGJANG_STORE");
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();

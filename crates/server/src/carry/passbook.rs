@@ -42,13 +42,14 @@ pub(crate) fn entries<E: From<StoreError>>(
         if parties.len() > REMEMBERED {
             parties.clear();
         }
+        let others = page.rows.iter().filter_map(|row| row.entry.counterparty);
+        let mut new: Vec<_> = others.filter(|other| !parties.contains_key(other)).collect();
+        new.sort_unstable();
+        new.dedup();
+        for found in reader.accounts_by_id(&new)?.into_iter().flatten() {
+            parties.insert(found.id(), Party { opened: found.opened().clone(), name: None });
+        }
         for row in &page.rows {
-            if let Some(other) = row.entry.counterparty
-                && !parties.contains_key(&other)
-                && let Some(found) = reader.account(other)?
-            {
-                parties.insert(other, Party { opened: found.opened().clone(), name: None });
-            }
             each(&PassbookRow { row, parties: &parties })?;
         }
         after = page.resume;

@@ -5,17 +5,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use tongjang_core::Event;
 use tongjang_store::StoreError;
-use tongjang_store::journal::{JournalConfig, chronicle};
+use tongjang_store::journal::chronicle;
 
-use super::DataArg;
 use super::history::find;
 use super::progress::Progress;
 use super::whole_file::WholeFile;
+use super::{only_to_read, reader};
 use crate::carry::export::Exported;
 use crate::carry::passbook::{self, PassbookRow};
 use crate::carry::rows::Form;
 use crate::carry::sheet::Sheet;
+use crate::config::StoreArgs;
 
 /// The options of `tongjang export`.
 #[derive(Debug, Args)]
@@ -45,7 +47,7 @@ pub(super) struct ExportArgs {
     #[arg(long)]
     bom: bool,
     #[command(flatten)]
-    data: DataArg,
+    ledger: StoreArgs,
 }
 
 /// Why an export broke off.
@@ -62,8 +64,11 @@ impl From<StoreError> for Broken {
 
 /// Writes the export.
 pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
-    let is_ledger = args.data.data.join("journal").is_dir();
-    anyhow::ensure!(is_ledger, "there is no ledger in {}; see --data", args.data.data.display());
+    if args.ledger.database()?.is_none() {
+        let data = &args.ledger.data;
+        let is_ledger = data.join("journal").is_dir();
+        anyhow::ensure!(is_ledger, "there is no ledger in {}; see --data", data.display());
+    }
     let Some(path) = &args.output else {
         let out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
         return match write(args, out) {
@@ -93,17 +98,16 @@ fn write<W: Write>(args: &ExportArgs, out: W) -> anyhow::Result<W> {
     match &args.account {
         None => {
             sheet = Sheet::new::<Exported<'_>>(out, args.format, args.bom).map_err(wrote)?;
-            let config = JournalConfig::new(&args.data.data, [0; 16]);
             let each = |event: &_| {
                 let Some(line) = Exported::of(event) else { return Ok(()) };
                 count += 1;
                 progress.at(count, count);
                 sheet.put(&line).map_err(Broken::Write)
             };
-            chronicle::events(&config, each).map_err(broken)?;
+            events(&args.ledger, each)?.map_err(broken)?;
         }
         Some(account) => {
-            let reader = args.data.reader()?;
+            let reader = reader(&args.ledger)?;
             let account = find(&reader, account)?;
             sheet = Sheet::new::<PassbookRow<'_>>(out, args.format, args.bom).map_err(wrote)?;
             let each = |row: &PassbookRow<'_>| {
@@ -116,6 +120,17 @@ fn write<W: Write>(args: &ExportArgs, out: W) -> anyhow::Result<W> {
     }
     progress.end();
     sheet.finish()
+}
+
+/// Shows `each` event of the ledger, the oldest first, and tells what broke that off.
+fn events(
+    ledger: &StoreArgs,
+    each: impl FnMut(&Event) -> Result<(), Broken>,
+) -> anyhow::Result<Result<(), Broken>> {
+    match ledger.database()? {
+        None => Ok(chronicle::events(&only_to_read(&ledger.data), each).map(|_| ())),
+        Some(database) => match database {},
+    }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

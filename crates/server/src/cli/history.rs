@@ -11,7 +11,8 @@ use tongjang_store::{EntryFilter, EntryQuery, Order, Reader, Row};
 
 use super::list::{names, place};
 use super::table::{Align, Table, amount};
-use super::{DataArg, print};
+use super::{print, reader};
+use crate::config::StoreArgs;
 use crate::extract::nfc;
 
 /// The options of `tongjang history`.
@@ -32,19 +33,18 @@ pub(super) struct HistoryArgs {
     )]
     time_zone: TimeZone,
     #[command(flatten)]
-    data: DataArg,
+    ledger: StoreArgs,
 }
 
 /// Shows the account's newest entries.
 pub(super) fn history(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
-    let reader = args.data.reader()?;
+    let reader = reader(&args.ledger)?;
     let account = find(&reader, &args.account)?;
     let rows = rows(&reader, &account, args.limit)?;
     let mut known = vec![account.clone()];
-    for id in rows.iter().filter_map(|row| row.entry.counterparty) {
-        known.extend(reader.account(id)?);
-    }
-    let all = names(&args.data.data, &known);
+    let others: Vec<_> = rows.iter().filter_map(|row| row.entry.counterparty).collect();
+    known.extend(reader.accounts_by_id(&others)?.into_iter().flatten());
+    let all = names(&args.ledger.data, &known);
     let currency = account.currency();
     let mut table = Table::new(&[
         ("no.", Align::Right),

@@ -12,14 +12,15 @@ use tongjang_core::UserId;
 use tongjang_store::journal::{Journal, JournalConfig, Rehearsal};
 use tongjang_store::{Store, StoreError};
 
+use super::print;
 use super::progress::Progress;
 use super::whole_file::{WholeFile, partial_of};
-use super::{DataArg, print};
 use crate::app::Random;
 use crate::carry::import::{Import, Job, Tally};
 use crate::carry::rejects::Reject;
 use crate::carry::rows::{Form, Rows};
 use crate::carry::same::Same;
+use crate::config::StoreArgs;
 use crate::directory::users_in;
 use crate::problem::{Language, Problem};
 use crate::serve::make_data_directory;
@@ -70,7 +71,7 @@ pub(super) struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     #[command(flatten)]
-    data: DataArg,
+    ledger: StoreArgs,
 }
 
 /// Imports the file; 1 if a line was refused.
@@ -82,7 +83,10 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
             format!("--job must be 1 to {most} visible ASCII characters, and {name:?} is not")
         })?),
     };
-    let data = &args.data.data;
+    if let Some(database) = args.ledger.database()? {
+        match database {}
+    }
+    let data = &args.ledger.data;
     let owner = args.owner.as_deref().map(|name| owner(data, name)).transpose()?;
     if args.file.as_os_str() == "-" {
         if named.is_none() {
@@ -141,7 +145,7 @@ fn with_store<R: Read>(
     owner: Option<UserId>,
     length: Option<u64>,
 ) -> anyhow::Result<ExitCode> {
-    let data = &args.data.data;
+    let data = &args.ledger.data;
     let config = JournalConfig::new(data, Random::system().bytes());
     if args.dry_run {
         let store = Rehearsal::open(&config)?;
@@ -228,7 +232,7 @@ fn warn(args: &ImportArgs, tally: Tally, owners: &[UserId]) {
     let known = |users: &crate::directory::Users| {
         owners.iter().map(|owner| users.knows(*owner)).collect::<Result<Vec<_>, _>>()
     };
-    let unknown = match users_in(&args.data.data).and_then(|users| known(&users)) {
+    let unknown = match users_in(&args.ledger.data).and_then(|users| known(&users)) {
         Ok(known) => known.iter().filter(|known| !**known).count(),
         // There is no directory yet, and so nobody in it.
         Err(_) => owners.len(),

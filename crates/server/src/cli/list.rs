@@ -9,7 +9,8 @@ use tongjang_core::{Account, AccountId};
 use tongjang_store::{Order, Reader};
 
 use super::table::{Align, Table, amount};
-use super::{DataArg, print};
+use super::{print, reader};
+use crate::config::StoreArgs;
 
 /// The options of `tongjang account list`.
 #[derive(Debug, Args)]
@@ -21,14 +22,14 @@ pub(super) struct ListArgs {
     #[arg(long)]
     settlement: bool,
     #[command(flatten)]
-    data: DataArg,
+    ledger: StoreArgs,
 }
 
 /// Lists the accounts.
 pub(super) fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
-    let reader = args.data.reader()?;
+    let reader = reader(&args.ledger)?;
     let accounts = accounts(&reader, args.limit, args.settlement)?;
-    let names = names(&args.data.data, &accounts);
+    let names = names(&args.ledger.data, &accounts);
     print(&table(&accounts, &names).to_string())
 }
 

@@ -1,7 +1,6 @@
 //! `tongjang serve`: runs the server until it is told to stop or cannot go on.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::print;
-use crate::config::Config;
+use crate::config::{Config, StoreArgs};
 use crate::serve::{Server, Surroundings, open_more_files};
 use crate::telemetry::{LogFormat, start_log};
 
@@ -49,14 +48,14 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     // Before anything else, so that a signal during a long start is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let data = config.data.clone();
+    let ledger = config.ledger.clone();
     let starting = Server::start(config, Surroundings::default());
     let server = tokio::select! {
         server = starting => server?,
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
     };
-    print(&greeting(server.address(), &data))?;
+    print(&greeting(server.address(), &ledger))?;
     tell(&[NotifyState::Ready]);
     let failed = until_told(&server, &mut terminate, &mut interrupt).await;
     tell(&[NotifyState::Stopping]);
@@ -110,16 +109,38 @@ fn at_once() -> ExitCode {
     std::process::exit(1)
 }
 
-fn greeting(address: SocketAddr, data: &Path) -> String {
-    let data = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
-    let (version, data) = (super::VERSION, data.display());
+fn greeting(address: SocketAddr, ledger: &StoreArgs) -> String {
+    let place = match &ledger.store {
+        None => {
+            let data = std::fs::canonicalize(&ledger.data);
+            format!("data   {}", data.as_ref().unwrap_or(&ledger.data).display())
+        }
+        Some(store) => format!("store  {store}"),
+    };
+    let version = super::VERSION;
     let url = format!("http://{address}");
     format!(
         "Tongjang {version} listens on {url}\n\
-         data   {data}\n\
+         {place}\n\
          docs   {url}/docs\n\
          try    curl -s {url}/v1/users -H 'content-type: application/json' \\\n\
          \x20         -d '{{\"username\": \"minji\", \"password\": \"correct horse battery\"}}' \
          -w '\\n'\n",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greeting_names_the_store_and_no_password() {
+        let mut ledger = StoreArgs::in_folder("/none/such");
+        let address: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        assert!(greeting(address, &ledger).contains("\ndata   /none/such\n"));
+        ledger.store = Some("postgres://jiwon:secret@db/ledger".parse().unwrap());
+        let greeting = greeting(address, &ledger);
+        assert!(greeting.contains("\nstore  postgres://jiwon@db/ledger\n"), "{greeting}");
+        assert!(!greeting.contains("secret") && !greeting.contains("/none/such"), "{greeting}");
+    }
 }

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use tongjang_core::UserId;
 
-use super::{DataArg, print};
+use super::print;
 use crate::app::{Clock, Random};
 use crate::auth::{Password, PasswordHash, Role};
+use crate::config::StoreArgs;
 use crate::directory::{Directory, NewUser, Username};
 use crate::problem::{Language, Problem};
 use crate::serve::make_data_directory;
@@ -25,7 +26,7 @@ pub(super) struct AddArgs {
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
-    data: DataArg,
+    ledger: StoreArgs,
 }
 
 /// Takes the user in, also while a server is running.
@@ -38,8 +39,7 @@ pub(super) fn add(args: &AddArgs) -> anyhow::Result<ExitCode> {
     let made = given.is_empty().then(|| made_up(&random));
     let password = Password::new(made.clone().unwrap_or(given));
     password.check("/password").map_err(told)?;
-    make_data_directory(&args.data.data)?;
-    let directory = Directory::open(&args.data.data)?;
+    let directory = directory(&args.ledger)?;
     let created_at = Clock::system().now();
     let user = directory.add_user_blocking(NewUser {
         id: UserId::new(created_at, random.nonce()),
@@ -54,6 +54,17 @@ pub(super) fn add(args: &AddArgs) -> anyhow::Result<ExitCode> {
         text += &format!("password {password}\n");
     }
     print(&text)
+}
+
+/// The directory of the ledger's users, which is made if there is none.
+fn directory(ledger: &StoreArgs) -> anyhow::Result<Directory> {
+    match ledger.database()? {
+        None => {
+            make_data_directory(&ledger.data)?;
+            Ok(Directory::open(&ledger.data)?)
+        }
+        Some(database) => match database {},
+    }
 }
 
 /// The first thing that is wrong, in a sentence.

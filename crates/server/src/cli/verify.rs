@@ -1,23 +1,46 @@
 //! `tongjang verify`: every figure of the ledger, worked out again and compared.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use tongjang_core::audit::AuditSummary;
-use tongjang_store::journal::JournalConfig;
-use tongjang_store::journal::verify::Verified;
+use tongjang_store::journal;
 
 use super::table::{Align, Table, amount};
-use super::{DataArg, print};
+use super::{only_to_read, print};
+use crate::config::StoreArgs;
 
 /// Verifies the ledger; an error tells the place of the first fault.
-pub(super) fn verify(args: &DataArg) -> anyhow::Result<ExitCode> {
-    let is_ledger = args.data.join("journal").is_dir();
-    anyhow::ensure!(is_ledger, "there is no ledger in {}; see --data", args.data.display());
-    let config = JournalConfig::new(&args.data, [0; 16]);
+pub(super) fn verify(ledger: &StoreArgs) -> anyhow::Result<ExitCode> {
+    let (summary, notes) = match ledger.database()? {
+        None => of_journal(&ledger.data)?,
+        Some(database) => match database {},
+    };
+    print(&report(&summary, &notes))
+}
+
+/// The sums of the journal in `data`, and what else there is to say of it.
+fn of_journal(data: &Path) -> anyhow::Result<(AuditSummary, Vec<String>)> {
+    let is_ledger = data.join("journal").is_dir();
+    anyhow::ensure!(is_ledger, "there is no ledger in {}; see --data", data.display());
+    let verified = watched(|progress| journal::verify::verify(&only_to_read(data), progress))?;
+    let mut notes = vec![match &verified.snapshot {
+        Some(path) => format!("The balances in {} agree.", path.display()),
+        None => "There is no snapshot whose balances could be compared.".to_owned(),
+    }];
+    if let Some(torn) = &verified.recovered.torn {
+        let (path, bytes) = (torn.path.display(), torn.bytes);
+        notes.push(format!("An unfinished write of {bytes} bytes ends {path}; it is no fault."));
+    }
+    Ok((verified.summary, notes))
+}
+
+/// Shows on a terminal how many events `check` has read so far.
+fn watched<T>(check: impl FnOnce(&mut dyn FnMut(u64)) -> T) -> T {
     let shown = std::io::stderr().is_terminal();
     let mut next = 0;
-    let progress = |events| {
+    let mut progress = |events| {
         if shown && events >= next {
             next = events + 100_000;
             eprint!("\r{events} events …");
@@ -25,26 +48,22 @@ pub(super) fn verify(args: &DataArg) -> anyhow::Result<ExitCode> {
             let _ = std::io::stderr().flush();
         }
     };
-    let verified = tongjang_store::journal::verify::verify(&config, progress);
+    let checked = check(&mut progress);
     if shown {
         eprint!("\r\x1b[K");
     }
-    print(&report(&verified?))
+    checked
 }
 
-fn report(verified: &Verified) -> String {
-    let AuditSummary { events, accounts, transactions, entries, currencies } = &verified.summary;
+/// The sums, with a line for each of the store's own `notes`.
+fn report(summary: &AuditSummary, notes: &[String]) -> String {
+    let AuditSummary { events, accounts, transactions, entries, currencies } = summary;
     let mut text = format!(
         "{events} events, {accounts} accounts, {transactions} transactions, {entries} entries: \
          every number, balance and hash holds.\n",
     );
-    match &verified.snapshot {
-        Some(path) => text += &format!("The balances in {} agree.\n", path.display()),
-        None => text += "There is no snapshot whose balances could be compared.\n",
-    }
-    if let Some(torn) = &verified.recovered.torn {
-        let (path, bytes) = (torn.path.display(), torn.bytes);
-        text += &format!("An unfinished write of {bytes} bytes ends {path}; it is no fault.\n");
+    for note in notes {
+        text += &format!("{note}\n");
     }
     if currencies.is_empty() {
         return text;

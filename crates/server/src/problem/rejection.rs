@@ -69,13 +69,25 @@ impl From<StoreError> for Problem {
     /// What failed is for the log; the caller learns that the store is not available.
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store failed");
-        Self::new(Code::StoreUnavailable)
+        let problem = Self::new(Code::StoreUnavailable);
+        match error {
+            StoreError::Unknown { .. } => problem.detail(Text::fixed(
+                "The connection to the store broke while the commit was under way: whether it was \
+                 booked is not known. Ask again with the same Idempotency-Key after \
+                 `Retry-After` seconds.",
+                "기록하는 도중에 저장소와의 연결이 끊겨, 기록되었는지 알 수 없습니다. \
+                 `Retry-After`초 뒤에 같은 Idempotency-Key로 다시 보내세요.",
+            )),
+            _ => problem,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::Language;
+    use serde_json::Value;
     use tongjang_core::{AccountId, Amount, Balance, Currency};
 
     #[test]
@@ -98,5 +110,28 @@ mod tests {
             let code = rejection.code();
             assert_eq!(Problem::from(rejection).code().as_str(), code);
         }
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_told_apart_from_a_store_that_is_away() {
+        let cause = || "closed".into();
+        let unknown = StoreError::Unknown { attempt: "commit a batch", cause: cause() };
+        let said = "cannot commit a batch, and whether it was done is not known: closed";
+        assert_eq!(unknown.to_string(), said);
+        let (unknown, away) = (unknown.into(), StoreError::Poisoned { cause: cause() }.into());
+        for (language, detail) in [(Language::En, "not known"), (Language::Ko, "알 수 없습니다")]
+        {
+            let [unknown, away]: [Value; 2] = [&unknown, &away].map(|problem: &Problem| {
+                serde_json::to_value(problem.in_language(language)).unwrap()
+            });
+            assert_eq!((&unknown["status"], &away["status"]), (&503.into(), &503.into()));
+            assert_eq!(unknown["code"], "store-unavailable");
+            assert_ne!(unknown["detail"], away["detail"]);
+            for word in ["Idempotency-Key", "Retry-After", detail] {
+                assert!(unknown["detail"].as_str().unwrap().contains(word), "{unknown}");
+            }
+        }
+        let retry = unknown.respond(Language::En).headers()["retry-after"].clone();
+        assert_eq!(retry, "1");
     }
 }

@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tongjang_core::Timestamp;
 use tongjang_server::app::Clock;
-use tongjang_server::config::{Config, Deposits, Signup, time_zone};
+use tongjang_server::config::{Config, Deposits, Signup, StoreArgs, time_zone};
 use tongjang_server::serve::{Limits, Server, Surroundings};
 
 /// A password that is good enough for everybody here.
@@ -51,7 +51,7 @@ impl TestApp {
     ) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut config = Config {
-            data: data.path().join("data"),
+            ledger: StoreArgs::in_folder(data.path().join("data")),
             listen: "127.0.0.1:0".parse().unwrap(),
             time_zone: time_zone("Asia/Seoul").unwrap(),
             signup: Signup::Open,
@@ -69,7 +69,7 @@ impl TestApp {
 
     /// The folder that the server keeps everything in.
     pub(crate) fn data(&self) -> PathBuf {
-        self.config.data.clone()
+        self.config.ledger.data.clone()
     }
 
     /// The server itself.

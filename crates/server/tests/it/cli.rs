@@ -14,8 +14,10 @@ pub(crate) fn tongjang(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tongjang"));
     command.args(arguments);
     // What the developer's own shell says must not matter.
-    for name in ["DATA", "LISTEN", "TIME_ZONE", "SIGNUP", "DEPOSITS", "LOG", "LOG_FORMAT"] {
-        command.env_remove(format!("TONGJANG_{name}"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TONGJANG_") {
+            command.env_remove(name);
+        }
     }
     command
 }
@@ -101,6 +103,42 @@ fn an_address_that_is_taken_leaves_no_folder_behind() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
     assert!(!data.exists());
+}
+
+#[test]
+fn a_database_is_refused_by_all_commands_and_its_password_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    let url = "postgres://jiwon:secret@127.0.0.1:1/ledger";
+    for command in [
+        &["serve", "--listen", "127.0.0.1:0"][..],
+        &["verify"],
+        &["user", "add", "minji"],
+        &["account", "list"],
+        &["history", "004/1101"],
+        &["import", "-", "--owner", "minji"],
+        &["import", "-", "--dry-run"],
+        &["export"],
+    ] {
+        let output = run(&[command, &["--data", data, "--store", url]].concat(), PASSWORD);
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = "does not keep a ledger in PostgreSQL yet";
+        assert!(said.contains(expected) && said.contains("jiwon@127.0.0.1:1/ledger"), "{said}");
+        assert!(!said.contains("secret"), "{command:?}: {said}");
+        assert!(!Path::new(data).exists(), "{command:?}");
+        let help: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
+        let help = tongjang(&help).env("TONGJANG_STORE", url).output().unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        assert!(help.contains("TONGJANG_STORE") && !help.contains("secret"), "{help}");
+        let mut wrong = tongjang(command);
+        wrong.args(["--data", data]).env("TONGJANG_STORE", "mysql://jiwon:secret@db");
+        let wrong = wrong.output().unwrap();
+        let said = String::from_utf8(wrong.stderr).unwrap();
+        assert_eq!(wrong.status.code(), Some(2), "{said}");
+        assert!(said.contains("postgres://") && !said.contains("secret"), "{said}");
+    }
 }
 
 #[tokio::test]
