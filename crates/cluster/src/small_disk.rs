@@ -30,7 +30,10 @@ impl Cluster {
             given.map_err(|error| Trouble::new(location.display(), error)).or_panic();
         }
         self.administer(&format!("CREATE TABLESPACE {NAME} LOCATION '{}'", location.display()));
-        Some(self.database_with(&format!("TABLESPACE {NAME}")))
+        let database = self.database_with(&format!("TABLESPACE {NAME}"));
+        // What the database begins with gets its room now. Later there may be none to write it to.
+        self.administer("CHECKPOINT");
+        Some(database)
     }
 }
 
