@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
@@ -157,8 +157,7 @@ impl Server {
         command.stdout(log.try_clone().map_err(cannot)?).stderr(log);
         // Ctrl-C is for the test, which then ends it.
         command.process_group(0);
-        let child =
-            command.spawn().map_err(|error| Trouble::new("cannot start postgres", error))?;
+        let child = command.spawn().map_err(|error| not_run("postgres", &error))?;
         self.watchdog.tell(Some(child.id()));
         self.child = Some(child);
         self.wait_until_it_answers().inspect_err(|_| self.kill())
@@ -251,10 +250,20 @@ fn free_port() -> Result<u16, Trouble> {
 /// Runs `command` to its end; what it printed is told if it fails.
 pub(crate) fn run(mut command: Command) -> Result<(), Trouble> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| Trouble::new(format!("run {name}"), error))?;
+    let output = command.output().map_err(|error| not_run(&name, &error))?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     Err(Trouble::new(name, format!("{}\n{said}", output.status)))
+}
+
+fn not_run(program: &str, error: &io::Error) -> Trouble {
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied if process::account().is_some() => {
+            "; for root it runs as the user `postgres` or `nobody`, who has to get to its folder"
+        }
+        _ => "",
+    };
+    Trouble::new(format!("cannot run {program}"), format!("{error}{hint}"))
 }
