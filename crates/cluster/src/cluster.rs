@@ -25,8 +25,8 @@ fn foreign_url() -> Option<String> {
     env::var(URL_VARIABLE).ok().filter(|url| !url.is_empty())
 }
 
-/// A PostgreSQL server. Dropped, it ends and takes its folder with it; if the test process ends
-/// without that, by whatever way, both go a moment later.
+/// A PostgreSQL server, in its own words a database cluster. Dropped, it ends, and its folder goes
+/// a moment later; both also go if the test process ends without that, by whatever way.
 #[derive(Debug)]
 pub struct Cluster {
     home: Home,
@@ -49,7 +49,7 @@ impl Cluster {
         // A server that the environment names says nothing about those that are started here.
         let citus = citus() && foreign_url().is_none();
         let settings = if citus { "shared_preload_libraries = 'citus'" } else { "" };
-        Self { home: Home::Own(Server::create(settings).or_panic()), citus }
+        Self::of(Server::create(settings).or_panic(), citus)
     }
 
     /// The server that all tests of this program share. The first call starts it, or takes the
@@ -66,14 +66,22 @@ impl Cluster {
     /// A new, empty database; with Citus in it if [`Cluster::has_citus`].
     #[track_caller]
     pub fn database(&self) -> Database {
+        self.database_with("")
+    }
+
+    /// The same, with what else is said in `CREATE DATABASE`.
+    #[track_caller]
+    pub(crate) fn database_with(&self, how: &str) -> Database {
         let random = RandomState::new().hash_one(std::process::id());
         let name = format!("tongjang_test_{random:016x}");
-        let admin = self.admin();
-        sql::execute(&admin, &format!("CREATE DATABASE {name}")).or_panic();
+        self.administer(&format!("CREATE DATABASE {name} {how}"));
         let url = self.url(&name);
-        let mut config = admin.clone();
-        config.dbname(&name);
-        let database = Database::new(name, url, config, admin);
+        let mut remover = self.admin();
+        if let Home::Own(_) = self.home {
+            // When it is dropped, the standby that a commit would wait for may be gone.
+            remover.options("-c synchronous_commit=local");
+        }
+        let database = Database::new(name, url, remover);
         if self.citus {
             self.execute(&database, "CREATE EXTENSION citus");
         }
@@ -88,13 +96,13 @@ impl Cluster {
     /// Runs a batch of SQL as superuser.
     #[track_caller]
     pub fn execute(&self, database: &Database, statements: &str) {
-        sql::execute(&database.config, statements).or_panic();
+        sql::execute(&self.config(database.name()), statements).or_panic();
     }
 
     /// The first column of the first row as text; `None` if it is null or there is no row.
     #[track_caller]
     pub fn query_text(&self, database: &Database, query: &str) -> Option<String> {
-        sql::column(&database.config, query).or_panic().into_iter().next().flatten()
+        sql::column(&self.config(database.name()), query).or_panic().into_iter().next().flatten()
     }
 
     /// The ids of the server's processes for the connections to `database`: all of them, or those
@@ -119,6 +127,12 @@ impl Cluster {
         let query = format!("SELECT pg_terminate_backend({id})");
         let answer = sql::column(&self.admin(), &query).or_panic();
         assert_eq!(answer, [Some("t".to_owned())], "there is no connection {id}");
+    }
+
+    /// The address of `database` on this server, if that is another one than the server on which
+    /// it was made: a standby.
+    pub fn url_of(&self, database: &Database) -> String {
+        self.url(database.name())
     }
 
     /// Where it listens on 127.0.0.1.
@@ -180,14 +194,27 @@ impl Cluster {
         self.own_mut().wait_until_it_answers().or_panic();
     }
 
+    /// Runs SQL that belongs to no database.
+    #[track_caller]
+    pub(crate) fn administer(&self, statements: &str) {
+        sql::execute(&self.admin(), statements).or_panic();
+    }
+
     /// The way to the database that is always there.
     #[track_caller]
     fn admin(&self) -> Config {
-        let config = match &self.home {
-            Home::Own(server) => Ok(server.config("postgres")),
-            Home::Foreign(url) => url.parse().map_err(|error| Trouble::new(URL_VARIABLE, error)),
-        };
-        config.or_panic()
+        match &self.home {
+            Home::Own(server) => server.config("postgres"),
+            Home::Foreign(url) => parsed(url).or_panic(),
+        }
+    }
+
+    /// The way to a database, as superuser.
+    #[track_caller]
+    fn config(&self, database: &str) -> Config {
+        let mut config = self.admin();
+        config.dbname(database);
+        config
     }
 
     fn url(&self, database: &str) -> String {
@@ -197,6 +224,10 @@ impl Cluster {
             }
             Home::Foreign(url) => with_database(url, database),
         }
+    }
+
+    pub(crate) fn of(server: Server, citus: bool) -> Self {
+        Self { home: Home::Own(server), citus }
     }
 
     pub(crate) fn own(&self) -> &Server {
@@ -212,6 +243,10 @@ impl Cluster {
             Home::Foreign(_) => panic!("{URL_VARIABLE} names a server that is not ours"),
         }
     }
+}
+
+fn parsed(url: &str) -> Result<Config, Trouble> {
+    url.parse().map_err(|error| Trouble::new(URL_VARIABLE, error))
 }
 
 /// A line of `postgresql.conf`.

@@ -14,15 +14,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Database {
     name: String,
     url: String,
-    /// The way to it, as superuser.
-    pub(crate) config: Config,
     /// The way to the database beside it, from which it is dropped.
     admin: Config,
 }
 
 impl Database {
-    pub(crate) fn new(name: String, url: String, config: Config, admin: Config) -> Self {
-        Self { name, url, config, admin }
+    pub(crate) fn new(name: String, url: String, admin: Config) -> Self {
+        Self { name, url, admin }
     }
 
     /// Its name, which needs no quotes in SQL.
@@ -39,7 +37,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         // Not every server that speaks PostgreSQL's language knows the first. The server may also
-        // be gone, or wait for a standby that is; then the database stays as long as the server.
+        // be gone; then the database stays.
         for how in [" WITH (FORCE)", ""] {
             let statement = format!("DROP DATABASE {}{how}", self.name);
             let work =

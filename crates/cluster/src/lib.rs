@@ -9,12 +9,16 @@ mod cluster;
 mod database;
 mod process;
 mod programs;
+mod proxy;
 mod server;
+mod small_disk;
 mod sql;
+mod standby;
 mod watchdog;
 
 pub use cluster::{Cluster, citus};
 pub use database::Database;
+pub use proxy::{Direction, Proxy};
 
 use std::fmt;
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
@@ -12,7 +12,6 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tempfile::TempDir;
 use tokio_postgres::Config;
 
 use crate::programs::Programs;
@@ -40,8 +39,8 @@ pub(crate) struct Server {
     pub(crate) programs: Programs,
     child: Option<Child>,
     pub(crate) port: u16,
-    folder: TempDir,
-    /// Last, so that it goes when all else is gone.
+    folder: PathBuf,
+    /// Last, so that it takes the folder away when all else is gone.
     watchdog: Watchdog,
 }
 
@@ -55,6 +54,10 @@ impl Server {
         initdb.args(["--encoding=UTF8", "--locale=C", "--pgdata"]).arg(server.data());
         run(initdb)?;
         server.configure(SETTINGS)?;
+        if cfg!(target_os = "linux") && server.version() >= 14 {
+            // Before it recovers it syncs all it has: here by one call, and not file by file.
+            server.configure("recovery_init_sync_method = syncfs")?;
+        }
         server.configure(settings)?;
         server.start_somewhere()?;
         Ok(server)
@@ -68,16 +71,23 @@ impl Server {
             chown(folder.path(), Some(user), Some(group)).map_err(cannot)?;
         }
         let watchdog = Watchdog::over(folder.path())?;
-        Ok(Self { programs, child: None, port: 0, folder, watchdog })
+        // From here on the watchdog removes it, which takes a while and keeps nobody waiting.
+        Ok(Self { programs, child: None, port: 0, folder: folder.keep(), watchdog })
     }
 
     /// Also where its socket is.
     pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     pub(crate) fn data(&self) -> PathBuf {
         self.folder().join("data")
+    }
+
+    /// The first number of its version, or 0.
+    fn version(&self) -> u32 {
+        let text = fs::read_to_string(self.data().join("PG_VERSION")).unwrap_or_default();
+        text.trim().split('.').next().and_then(|number| number.parse().ok()).unwrap_or(0)
     }
 
     /// What the server has written into its log.
@@ -147,8 +157,7 @@ impl Server {
         command.stdout(log.try_clone().map_err(cannot)?).stderr(log);
         // Ctrl-C is for the test, which then ends it.
         command.process_group(0);
-        let child =
-            command.spawn().map_err(|error| Trouble::new("cannot start postgres", error))?;
+        let child = command.spawn().map_err(|error| not_run("postgres", &error))?;
         self.watchdog.tell(Some(child.id()));
         self.child = Some(child);
         self.wait_until_it_answers().inspect_err(|_| self.kill())
@@ -162,13 +171,30 @@ impl Server {
             if ended {
                 return Err(Trouble::new("postgres ended at its start", self.log()));
             }
-            match sql::execute(&self.config("postgres"), "SELECT 1") {
-                Ok(()) => return Ok(()),
-                Err(trouble) => last = trouble,
+            // To be asked while it recovers would only make it slower.
+            if self.says_that_it_is_ready() {
+                match sql::execute(&self.config("postgres"), "SELECT 1") {
+                    Ok(()) => return Ok(()),
+                    Err(trouble) => last = trouble,
+                }
             }
             sleep(BETWEEN);
         }
         Err(Trouble::new("postgres does not answer", format!("{last}\n{}", self.log())))
+    }
+
+    /// What it writes into the last line of its file; after a crash of one of its processes that
+    /// still stands there.
+    fn says_that_it_is_ready(&self) -> bool {
+        let file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        matches!(file.lines().nth(7).map(str::trim), Some("ready" | "standby"))
+    }
+
+    /// Has it read its configuration again.
+    pub(crate) fn reload(&self) {
+        if let Some(id) = self.id() {
+            process::signal(id, Signal::HUP);
+        }
     }
 
     /// Ends it by `signal`, and by force if that takes too long.
@@ -224,10 +250,20 @@ fn free_port() -> Result<u16, Trouble> {
 /// Runs `command` to its end; what it printed is told if it fails.
 pub(crate) fn run(mut command: Command) -> Result<(), Trouble> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| Trouble::new(format!("run {name}"), error))?;
+    let output = command.output().map_err(|error| not_run(&name, &error))?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     Err(Trouble::new(name, format!("{}\n{said}", output.status)))
+}
+
+fn not_run(program: &str, error: &io::Error) -> Trouble {
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied if process::account().is_some() => {
+            "; for root it runs as the user `postgres` or `nobody`, who has to get to its folder"
+        }
+        _ => "",
+    };
+    Trouble::new(format!("cannot run {program}"), format!("{error}{hint}"))
 }

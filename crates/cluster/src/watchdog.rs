@@ -1,12 +1,14 @@
-//! A shell that outlives the test process by a moment and takes the server and its folder away.
+//! A shell that takes a server and its folder away, also after the test process has ended.
 //!
-//! It waits for the end of a pipe whose other end only the test process has. That end comes by
-//! whatever way the process ends: a static is never dropped, and nothing runs after `kill -9`.
+//! It waits for the end of a pipe whose other end only the test process has. That comes when the
+//! server's value is dropped, and by whatever way the process ends: a static is never dropped, and
+//! nothing runs after `kill -9`.
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread;
 
 use crate::Trouble;
 
@@ -23,14 +25,14 @@ if [ -n "$id" ] && kill -QUIT "$id" 2>/dev/null; then
     done
     [ "$tries" -lt 100 ] || kill -KILL "$id" 2>/dev/null
 fi
-[ ! -d "$1/small" ] || umount "$1/small" 2>/dev/null
+[ ! -d "$1/small" ] || umount -l "$1/small" 2>/dev/null
 rm -rf "$1"
 "#;
 
 /// The shell, and our end of the pipe.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
-    shell: Child,
+    shell: Option<Child>,
     pipe: Option<ChildStdin>,
 }
 
@@ -43,7 +45,7 @@ impl Watchdog {
         command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).current_dir("/");
         let mut shell = command.spawn().map_err(|error| Trouble::new("cannot start sh", error))?;
         let pipe = shell.stdin.take();
-        Ok(Self { shell, pipe })
+        Ok(Self { shell: Some(shell), pipe })
     }
 
     /// Tells which server runs now.
@@ -59,6 +61,9 @@ impl Watchdog {
 impl Drop for Watchdog {
     fn drop(&mut self) {
         self.pipe = None;
-        let _ = self.shell.wait();
+        // Somebody has to wait for it, or its process would stay as long as this one.
+        if let Some(mut shell) = self.shell.take() {
+            thread::spawn(move || shell.wait());
+        }
     }
 }
