@@ -121,3 +121,74 @@ fn decode(text: &str, what: &str) -> Result<String, String> {
     }
     String::from_utf8(bytes).map_err(|_| format!("{what} is no UTF-8"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_to_pieces_and_decoded() {
+        let url = "postgres://m%40x:p%2Fw%25:1@db1,[fe80::1]:6000,db2:7000/le%20dger\
+                   ?sslrootcert=%2Fetc%2Fa%26b.pem&options=-c%20a=b&";
+        let address = Address::parse(url).unwrap();
+        assert_eq!(address.user.as_deref(), Some("m@x"));
+        assert_eq!(address.password.as_deref(), Some("p/w%:1"));
+        let hosts = [("db1", None), ("fe80::1", Some(6000)), ("db2", Some(7000))];
+        assert_eq!(address.hosts, hosts.map(|(name, port)| (name.to_owned(), port)));
+        assert_eq!(address.database.as_deref(), Some("le dger"));
+        let parameters: Vec<(&str, &str)> = address
+            .parameters
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(parameters, [("options", "-c a=b"), ("sslrootcert", "/etc/a&b.pem")]);
+    }
+
+    #[test]
+    fn what_is_left_out_stays_open() {
+        let address = Address::parse("postgresql:///?host=/run/postgresql").unwrap();
+        assert!(address.user.is_none() && address.password.is_none());
+        assert!(address.hosts.is_empty() && address.database.is_none());
+        assert_eq!(address.parameters["host"], "/run/postgresql");
+        assert!(Address::parse("postgres://").unwrap().hosts.is_empty());
+        let socket = Address::parse("postgres://%2Frun%2Fpg:5433/x").unwrap();
+        assert_eq!(socket.hosts, [("/run/pg".to_owned(), Some(5433))]);
+        // An empty password is one, an empty user name is none.
+        let address = Address::parse("postgres://:@h/x").unwrap();
+        assert_eq!((address.user, address.password.as_deref()), (None, Some("")));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_what_was_written() {
+        let cases = [
+            ("mysql://h/x", "does not begin"),
+            ("host=h dbname=hush", "does not begin"),
+            ("postgres://u:hu/sh@h/x", "an `@` stands"),
+            ("postgres://u:hu?sh@h/x", "an `@` stands"),
+            ("postgres://u:hu@sh@h/x", "an `@` stands"),
+            ("postgres://u:1/sh?a=b@h/x", "an `@` stands"),
+            ("postgres://u:hush%@h/x", "in the password a `%`"),
+            ("postgres://u:hush%4@h/x", "in the password a `%`"),
+            ("postgres://u:hush%+4@h/x", "in the password a `%`"),
+            ("postgres://u:hush%00@h/x", "in the password a `%`"),
+            ("postgres://u:hush%FF@h/x", "the password is no UTF-8"),
+            ("postgres://u%zz:hush@h/x", "in the user name a `%`"),
+            ("postgres://h:hush/x", "a port is no number"),
+            ("postgres://h:0/x", "a port is no number"),
+            ("postgres://h:65536/x", "a port is no number"),
+            ("postgres://h:-1/x", "a port is no number"),
+            ("postgres://[::1/x", "no `]`"),
+            ("postgres://[::1]hush/x", "between the `]`"),
+            ("postgres://a,,b/x", "a host has no name"),
+            ("postgres://:5432/x", "a host has no name"),
+            ("postgres://h/x?hush", "has no `=`"),
+            ("postgres://h/x?sslmode=hush&sslmode=disable", "`sslmode` is given twice"),
+            ("postgres://h/x?sslmode=hush&ssl%6Dode=disable", "`sslmode` is given twice"),
+        ];
+        for (url, expected) in cases {
+            let told = Address::parse(url).map(drop).expect_err(url);
+            assert!(told.contains(expected), "{url}: {told}");
+            assert!(!told.contains("hu") && !told.contains("sh@"), "{url}: {told}");
+        }
+    }
+}

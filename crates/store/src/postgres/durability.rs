@@ -68,3 +68,34 @@ fn judge(
     }
     Ok(warnings)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_too_old_or_in_another_encoding_is_refused() {
+        let judge = |number, encoding| judge(number, "x.y", encoding, ["on", "on", "on"]);
+        assert_eq!(judge(130_000, "UTF8").unwrap(), [""; 0]);
+        let told = judge(129_999, "UTF8").unwrap_err().to_string();
+        assert!(told.contains("it is PostgreSQL x.y, and 13 is"), "{told}");
+        let told = judge(150_000, "SQL_ASCII").unwrap_err().to_string();
+        assert!(told.contains("its encoding is SQL_ASCII"), "{told}");
+    }
+
+    #[test]
+    fn each_setting_that_can_lose_a_booking_is_warned_of() {
+        let warnings = |settings| judge(150_000, "15", "UTF8", settings).unwrap();
+        for (settings, named) in [
+            (["off", "on", "on"], "fsync=off"),
+            (["on", "off", "on"], "full_page_writes=off"),
+            (["on", "on", "off"], "synchronous_commit=off"),
+            (["on", "on", "local"], "synchronous_commit=local"),
+        ] {
+            let warnings = warnings(settings);
+            assert!(warnings.len() == 1 && warnings[0].contains(named), "{warnings:?}");
+        }
+        assert_eq!(warnings(["off", "off", "off"]).len(), 3);
+        assert_eq!(warnings(["on", "on", "remote_apply"]), [""; 0]);
+    }
+}

@@ -84,3 +84,73 @@ pub(crate) fn words(error: &(dyn Error + 'static)) -> String {
     }
     said
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Failure::{Again, Refused, Unavailable};
+    use super::*;
+
+    /// Every class of PostgreSQL's appendix A, and of those that are not of one kind each code
+    /// that says something else than its class.
+    #[test]
+    fn every_class_of_codes_means_one_thing() {
+        let cases = [
+            (Again, "40001 40P01 55P03"),
+            (Unavailable, "08000 08001 08003 08004 08006 08007 08P01 40003"),
+            (Unavailable, "53000 53100 53200 53300 53400"),
+            (Unavailable, "57014 57P01 57P02 57P03 57P05 25P03 25P04 25006"),
+            (Refused, "03000 09000 0A000 0B000 0F000 0L000 0LP01 0P000 0Z000 20000 21000"),
+            (Refused, "22000 22001 22003 22012 22023 22P02"),
+            (Refused, "23000 23001 23502 23503 23505 23514 23P01"),
+            (Refused, "24000 25000 25001 25P01 25P02 26000 27000 28000 28P01 2B000 2D000 2F000"),
+            (Refused, "34000 38000 39000 3B000 3D000 3F000 40000 40002"),
+            (Refused, "42000 42501 42601 42703 42P01 44000"),
+            (Refused, "54000 55000 55006 55P02 55P04 57000 57P04"),
+            (Refused, "58000 58030 F0000 HV000 P0000 P0001 XX000 XX001 XX002"),
+            (Refused, "99999"),
+        ];
+        for (failure, codes) in cases {
+            for code in codes.split(' ') {
+                assert_eq!(Failure::of_code(code), failure, "{code}");
+            }
+        }
+        // What no server sends does no harm.
+        for code in ["", "0", "53", "ÄÖ"] {
+            let expected = if code == "53" { Unavailable } else { Refused };
+            assert_eq!(Failure::of_code(code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_the_network_does_passes_and_what_a_certificate_says_stays() {
+        use io::ErrorKind::*;
+        for kind in [
+            ConnectionRefused,
+            ConnectionReset,
+            ConnectionAborted,
+            BrokenPipe,
+            HostUnreachable,
+            NetworkUnreachable,
+            TimedOut,
+            UnexpectedEof,
+            NotFound,
+            PermissionDenied,
+            Other,
+        ] {
+            assert_eq!(Failure::of_io(&kind.into()), Unavailable, "{kind}");
+        }
+        for kind in [InvalidData, InvalidInput] {
+            assert_eq!(Failure::of_io(&kind.into()), Refused, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_chain_of_causes_is_told_once() {
+        let inner = io::Error::new(io::ErrorKind::InvalidData, "the certificate is unknown");
+        let outer = io::Error::other(inner);
+        assert_eq!(words(&outer), "the certificate is unknown");
+        let wrong = "a=b".parse::<tokio_postgres::Config>().unwrap_err();
+        assert_eq!(words(&wrong), "invalid connection string: unknown option `a`");
+        assert_eq!(Failure::of(&wrong), Refused);
+    }
+}

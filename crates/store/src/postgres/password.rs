@@ -99,3 +99,76 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     }
     Ok(password)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn file(content: &[u8], mode: u32) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn one_newline_at_the_end_is_no_part_of_a_password() {
+        let cases: [(&[u8], &[u8]); 5] = [
+            (b"pw", b"pw"),
+            (b"pw\n", b"pw"),
+            (b"pw\r\n", b"pw"),
+            (b"pw\n\n", b"pw\n"),
+            (b" p w \xff", b" p w \xff"),
+        ];
+        for (content, password) in cases {
+            let (_folder, path) = file(content, 0o640);
+            assert_eq!(read_file(&path).unwrap(), password, "{content:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_one_is_refused_with_its_name() {
+        let long = vec![b'x'; 4097];
+        let cases: [(&[u8], u32, &str); 6] = [
+            (b"pw", 0o644, "its mode is 0644"),
+            (b"pw", 0o602, "its mode is 0602"),
+            (b"pw", 0o601, "its mode is 0601"),
+            (b"", 0o600, "it is empty"),
+            (b"\n", 0o600, "it is empty"),
+            (&long, 0o600, "it is longer than 4096 bytes"),
+        ];
+        for (content, mode, expected) in cases {
+            let (_folder, path) = file(content, mode);
+            let found = Passwords { file: Some(path.clone()), environment: None };
+            let told = Password::choose(None, &found).map(drop).unwrap_err().to_string();
+            assert!(told.contains(expected) && told.contains(path.to_str().unwrap()), "{told}");
+        }
+        let found = Passwords { file: Some("/nowhere/password".into()), environment: None };
+        let told = Password::choose(None, &found).map(drop).unwrap_err().to_string();
+        assert!(told.starts_with("cannot read the password in /nowhere/password: "), "{told}");
+    }
+
+    #[test]
+    fn the_nearest_password_is_taken_and_two_are_refused() {
+        let (_folder, path) = file(b"in-file\n", 0o400);
+        let read = |url: Option<&str>, file: Option<&PathBuf>, environment: Option<&str>| {
+            let found =
+                Passwords { file: file.cloned(), environment: environment.map(str::to_owned) };
+            assert!(!format!("{found:?}").contains("in-env"));
+            let read = Password::choose(url.map(str::to_owned), &found)?.read()?;
+            Ok::<_, StoreError>(read.map(|bytes| String::from_utf8(bytes).unwrap()))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(read(None, None, None).unwrap(), None);
+        assert_eq!(read(None, None, Some("")).unwrap(), None);
+        assert_eq!(read(None, None, Some("in-env")).unwrap(), some("in-env"));
+        assert_eq!(read(None, Some(&path), Some("in-env")).unwrap(), some("in-file"));
+        assert_eq!(read(Some("in-url"), None, Some("in-env")).unwrap(), some("in-url"));
+        let told = read(Some("in-url"), Some(&path), None).unwrap_err().to_string();
+        assert!(told.contains("a password file is given too") && !told.contains("in-"), "{told}");
+    }
+}

@@ -275,3 +275,165 @@ fn settings(address: &mut Address) -> Result<(Config, Duration), String> {
     }
     Ok((settings, patience))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> Result<Target, StoreError> {
+        Target::new(url, &Passwords::default())
+    }
+
+    /// A file that holds a root, so that no test depends on the system's.
+    fn root() -> (tempfile::TempDir, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut root = rcgen::CertificateParams::default();
+        root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("root.pem");
+        std::fs::write(&path, root.self_signed(&key).unwrap().pem()).unwrap();
+        let path = path.to_str().unwrap().to_owned();
+        (folder, path)
+    }
+
+    #[test]
+    fn tls_is_spoken_with_all_that_is_not_this_machine() {
+        let (_folder, root) = root();
+        for (hosts, mode, expected) in [
+            ("localhost", "", "postgres://u@localhost:5432/x without TLS"),
+            ("LocalHost", "", "postgres://u@LocalHost:5432/x without TLS"),
+            ("127.8.0.1:1", "", "postgres://u@127.8.0.1:1/x without TLS"),
+            ("[::1]:2", "", "postgres://u@[::1]:2/x without TLS"),
+            ("%2Frun%2Fpg", "", "postgres://u@/run/pg:5432/x without TLS"),
+            ("db", "", "postgres://u@db:5432/x over TLS"),
+            ("localhost.example", "", "postgres://u@localhost.example:5432/x over TLS"),
+            ("10.0.0.1", "", "postgres://u@10.0.0.1:5432/x over TLS"),
+            ("db", "disable", "postgres://u@db:5432/x without TLS"),
+            ("localhost", "verify-full", "postgres://u@localhost:5432/x over TLS"),
+            ("localhost", "verify-ca", "postgres://u@localhost:5432/x over TLS"),
+            ("localhost", "require", "postgres://u@localhost:5432/x over TLS"),
+            // A socket has no TLS, whatever is asked of the other hosts.
+            (
+                "%2Fpg,db",
+                "require",
+                "postgres://u@/pg:5432,db:5432/x over TLS where it leaves the \
+              machine",
+            ),
+            (
+                "localhost,db",
+                "",
+                "postgres://u@localhost:5432,db:5432/x over TLS where it leaves \
+              the machine",
+            ),
+        ] {
+            let mode = if mode.is_empty() { String::new() } else { format!("&sslmode={mode}") };
+            let url = format!("postgres://u:hush@{hosts}/x?sslrootcert={root}{mode}");
+            let target = target(&url).unwrap();
+            assert_eq!(target.to_string(), expected, "{url}");
+            assert_eq!(format!("{target:?}"), format!("Target({expected})"));
+        }
+        // A name of this machine that is sent elsewhere.
+        let url = format!("postgres://localhost/x?hostaddr=10.0.0.1&sslrootcert={root}");
+        assert!(target(&url).unwrap().hosts[0].encrypted);
+    }
+
+    #[test]
+    fn hosts_and_ports_may_stand_before_or_after_the_question_mark() {
+        for (url, expected) in [
+            ("postgres://a:1,b:2/x?sslmode=disable", "a:1,b:2/x"),
+            ("postgres://a,b:2/x?sslmode=disable", "a:5432,b:2/x"),
+            ("postgres://a,b/x?sslmode=disable&port=7", "a:7,b:7/x"),
+            ("postgres:///x?sslmode=disable&host=a,b&port=7,", "a:7,b:5432/x"),
+            ("postgres:///x?sslmode=disable&hostaddr=10.0.0.1", "10.0.0.1:5432/x"),
+            ("postgres://?host=/run/pg&dbname=x&user=u", "u@/run/pg:5432/x"),
+        ] {
+            let expected = format!("postgres://{expected} without TLS");
+            assert_eq!(target(url).unwrap().to_string(), expected, "{url}");
+        }
+        let target = target("postgres:///x?host=db&hostaddr=127.0.0.1&sslmode=disable").unwrap();
+        assert_eq!(target.hosts[0].name, "db");
+        assert_eq!(target.hosts[0].at, Some([127, 0, 0, 1].into()));
+    }
+
+    #[test]
+    fn the_settings_of_a_connection_have_defaults_and_can_be_changed() {
+        let plain = target("postgres://localhost/x").unwrap();
+        let seconds = |duration: &Duration| duration.as_secs();
+        assert_eq!(plain.patience.as_secs(), 5);
+        assert_eq!(plain.settings.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+        assert_eq!(plain.settings.get_tcp_user_timeout().map(seconds), Some(30));
+        assert!(plain.settings.get_keepalives());
+        assert_eq!(plain.settings.get_keepalives_idle().as_secs(), 10);
+        assert_eq!(plain.settings.get_keepalives_interval().as_ref().map(seconds), Some(5));
+        assert_eq!(plain.settings.get_keepalives_retries(), Some(4));
+        let other = target(
+            "postgres://localhost/x?connect_timeout=2&target_session_attrs=any\
+             &tcp_user_timeout=1500&keepalives=0&keepalives_idle=3&keepalives_interval=4\
+             &keepalives_count=6&channel_binding=require&sslnegotiation=direct&options=-c%20a=b",
+        )
+        .unwrap();
+        assert_eq!(other.patience.as_secs(), 2);
+        assert_eq!(other.settings.get_target_session_attrs(), TargetSessionAttrs::Any);
+        assert_eq!(other.settings.get_tcp_user_timeout(), Some(&Duration::from_millis(1500)));
+        assert!(!other.settings.get_keepalives());
+        assert_eq!(other.settings.get_keepalives_idle().as_secs(), 3);
+        assert_eq!(other.settings.get_keepalives_interval().as_ref().map(seconds), Some(4));
+        assert_eq!(other.settings.get_keepalives_retries(), Some(6));
+        assert_eq!(other.settings.get_channel_binding(), ChannelBinding::Require);
+        assert_eq!(other.settings.get_ssl_negotiation(), SslNegotiation::Direct);
+        assert_eq!(other.settings.get_options(), Some("-c a=b"));
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_url_is_told_without_the_password() {
+        for (rest, expected) in [
+            ("h/x?sslmode=prefer", "anybody on the way"),
+            ("h/x?sslmode=allow", "anybody on the way"),
+            ("h/x?sslmode=hush", "`sslmode` is none of"),
+            ("h/x?sslmod=disable", "there is no parameter `sslmod`"),
+            ("h/x?ssl%0Amode=disable", "there is no parameter `ssl\\nmode`"),
+            ("h/x?application_name=hush", "`application_name` may not be given"),
+            ("h/x?sslmode=disable&connect_timeout=hush", "`connect_timeout` is no whole number"),
+            ("h/x?sslmode=disable&connect_timeout=0", "`connect_timeout` may not be 0"),
+            ("h/x?target_session_attrs=primary", "`target_session_attrs` is none of any,"),
+            ("h/x?channel_binding=on", "`channel_binding` is none of"),
+            ("h/x?sslnegotiation=on", "`sslnegotiation` is none of"),
+            ("h/x?password=hush", "`password` is given before the `?` and after it"),
+            ("h/x?user=hush", "`user` is given before"),
+            ("h/x?dbname=hush", "`dbname` is given before"),
+            ("h/x?host=hush", "`host` is given before"),
+            ("h:1/x?port=2", "`port` is given before"),
+            ("h/x?port=1,2", "another number of ports"),
+            ("h/x?port=hush", "a port is no number"),
+            ("h/x?hostaddr=127.0.0.1,127.0.0.2", "another number of addresses"),
+            ("h/x?hostaddr=hush", "`hostaddr` is no list"),
+            ("/x?host=", "a host has no name"),
+            ("/x", "it names no host"),
+            ("h?sslmode=disable", "it names no database"),
+            ("h/x?sslrootcert=/nowhere.pem", "cannot read the certificates in /nowhere.pem"),
+        ] {
+            let url = format!("postgres://u:hush@{rest}");
+            let error = target(&url).expect_err(&url);
+            let told = error.to_string();
+            assert!(told.contains(expected), "{url}: {told}");
+            assert!(!format!("{error:?}{told}").contains("hush"), "{url}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_certificate_and_half_a_client_certificate_are_refused() {
+        let (folder, root) = root();
+        let other = folder.path().join("other");
+        std::fs::write(&other, "hush").unwrap();
+        let other = other.to_str().unwrap();
+        for (files, expected) in [
+            (format!("sslrootcert={other}"), format!("{other} holds no PEM")),
+            (format!("sslrootcert={root}&sslcert={root}"), "both are needed".into()),
+            (format!("sslrootcert={root}&sslkey={root}"), "both are needed".into()),
+            (format!("sslrootcert={root}&sslcert={root}&sslkey={root}"), "holds no PEM".into()),
+        ] {
+            let told = target(&format!("postgres://h/x?{files}")).unwrap_err().to_string();
+            assert!(told.contains(&expected) && !told.contains("hush"), "{told}");
+        }
+    }
+}

@@ -117,6 +117,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, StoreError>
 fn unread(path: &Path, error: pem::Error) -> StoreError {
     match error {
         pem::Error::Io(source) => StoreError::io("read the certificates in", path, source),
-        other => StoreError::Address { what: format!("{} is no PEM: {other}", path.display()) },
+        // What is wrong with it is not told: it could be a part of a key.
+        _ => StoreError::Address {
+            what: format!("{} holds no PEM of the kind that is needed", path.display()),
+        },
     }
 }
