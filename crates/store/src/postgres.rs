@@ -7,12 +7,16 @@
 
 mod batch;
 mod book;
+mod census;
 mod columns;
 mod counters;
+mod history;
 mod line;
 mod loading;
 mod outcomes;
 mod places;
+mod range;
+mod reader;
 mod refusals;
 pub mod schema;
 mod target;
@@ -23,8 +27,11 @@ pub use batch::PostgresStore;
 pub use book::PostgresBook;
 pub use counters::{Counters, Counts};
 pub use places::Parts;
+pub use reader::PostgresReader;
 pub use schema::{Layout, Migrated};
 pub use target::Target;
+
+use tokio::runtime::Handle;
 
 use crate::StoreError;
 use places::Places;
@@ -37,18 +44,27 @@ pub struct Postgres {
     id: u128,
     places: Places,
     counters: Counters,
+    reader: PostgresReader,
 }
+
+/// So many queries are under way at once at most.
+const READERS: usize = 16;
 
 impl Postgres {
     /// The ledger at `target`.
     ///
     /// # Errors
     /// If the database cannot be reached, or its schema is not this version's.
+    ///
+    /// # Panics
+    /// Outside a runtime: queries will be waited for on that one.
     pub async fn open(target: Target) -> Result<Self, StoreError> {
         let client = target.teller().await?;
         let (parts, id) = schema::check(&client).await?;
         let (places, counters) = (Places::default(), Counters::default());
-        Ok(Self { target, parts, id, places, counters })
+        let (pool, runtime) = (target.pool(READERS)?, Handle::current());
+        let reader = PostgresReader { pool, runtime, parts, places: places.clone() };
+        Ok(Self { target, parts, id, places, counters, reader })
     }
 
     /// The store of one more teller.
@@ -58,6 +74,12 @@ impl Postgres {
     pub fn teller(&self) -> Result<PostgresStore, StoreError> {
         let (places, counters) = (self.places.clone(), self.counters.clone());
         PostgresStore::new(self.target.clone(), self.parts, places, counters)
+    }
+
+    /// Who answers queries. They are asked off the threads of the runtime in which the ledger was
+    /// opened, and that has to be there yet.
+    pub fn reader(&self) -> PostgresReader {
+        self.reader.clone()
     }
 
     /// How the ledger is divided.

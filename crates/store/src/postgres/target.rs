@@ -44,6 +44,13 @@ impl Target {
     /// A pool of connections for queries.
     pub fn pool(&self, size: usize) -> Result<deadpool_postgres::Pool, StoreError> {
         let manager = deadpool_postgres::Manager::new(self.0.clone(), NoTls);
-        Ok(deadpool_postgres::Pool::builder(manager).max_size(size).build().expect("a runtime"))
+        let set_up = deadpool_postgres::Hook::async_fn(|client, _| {
+            Box::pin(async move {
+                let set = client.batch_execute(super::reader::SETTINGS).await;
+                set.map_err(deadpool_postgres::HookError::Backend)
+            })
+        });
+        let pool = deadpool_postgres::Pool::builder(manager).max_size(size).post_create(set_up);
+        Ok(pool.build().expect("a runtime"))
     }
 }

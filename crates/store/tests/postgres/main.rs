@@ -1,0 +1,13 @@
+//! The ledger on a real PostgreSQL, through the teller and the reader, as a server uses it.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+mod equal;
+mod ledger;
+
+/// How many cases a property is tried on: `usual`, or more with `TONGJANG_SIM_RUNS`.
+fn cases(usual: u32) -> u32 {
+    let runs = std::env::var("TONGJANG_SIM_RUNS");
+    let runs = runs.map_or(1, |runs| runs.parse().expect("TONGJANG_SIM_RUNS is a number"));
+    usual.saturating_mul(runs)
+}
