@@ -8,17 +8,21 @@
 mod address;
 mod batch;
 mod book;
+mod census;
 mod columns;
 mod connect;
 mod counters;
 mod durability;
 mod failure;
+mod history;
 mod line;
 mod loading;
 mod outcomes;
 mod password;
 mod places;
 mod pool;
+mod range;
+mod reader;
 mod refusals;
 pub mod schema;
 mod session;
@@ -37,9 +41,12 @@ pub(crate) use failure::words;
 pub use password::Passwords;
 pub use places::Parts;
 pub use pool::{Pool, PoolLimits, PoolStatus};
+pub use reader::PostgresReader;
 pub use schema::{Layout, Migrated};
 pub use session::{Profile, Role};
 pub use target::Target;
+
+use tokio::runtime::Handle;
 
 use crate::StoreError;
 use places::Places;
@@ -52,14 +59,21 @@ pub struct Postgres {
     id: u128,
     places: Places,
     counters: Counters,
+    reader: PostgresReader,
 }
 
+/// So many queries are under way at once at most.
+const READERS: usize = 16;
+
 impl Postgres {
-    /// The ledger at `target`.
+    /// The ledger at `target`, with a pool of connections for queries.
     ///
     /// # Errors
     /// If the database cannot be reached, or its schema is not this version's.
-    pub async fn open(target: Target) -> Result<Self, StoreError> {
+    ///
+    /// # Panics
+    /// Outside a runtime: queries will be waited for on that one.
+    pub async fn open(target: Target, queries: PoolLimits) -> Result<Self, StoreError> {
         let (client, driver) = target.connect("tongjang", &Profile::READER).await?;
         let driver = tokio::spawn(driver);
         let warnings = check_durability(&client).await?;
@@ -69,7 +83,10 @@ impl Postgres {
         let (parts, id) = schema::check(&client).await?;
         driver.abort();
         let (places, counters) = (Places::default(), Counters::default());
-        Ok(Self { target, parts, id, places, counters })
+        let (pool, runtime) =
+            (target.pool("tongjang", Profile::READER, queries), Handle::current());
+        let reader = PostgresReader { pool, runtime, parts, places: places.clone() };
+        Ok(Self { target, parts, id, places, counters, reader })
     }
 
     /// The store of one more teller.
@@ -79,6 +96,12 @@ impl Postgres {
     pub fn teller(&self) -> Result<PostgresStore, StoreError> {
         let (places, counters) = (self.places.clone(), self.counters.clone());
         PostgresStore::new(self.target.clone(), self.parts, places, counters)
+    }
+
+    /// Who answers queries. They are asked off the threads of the runtime in which the ledger was
+    /// opened, and that has to be there yet.
+    pub fn reader(&self) -> PostgresReader {
+        self.reader.clone()
     }
 
     /// How the ledger is divided.

@@ -101,16 +101,10 @@ impl Line {
     }
 }
 
-/// Every statement of a teller finds its rows one by one in an index. The planner does not know how
-/// few they are, nor, in a new ledger, how many rows there are to search.
-const PLANS: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off;
-    SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan;";
-
 async fn connect(target: &Target) -> Result<(Client, Statements), StoreError> {
     let (client, driver) = target.connect("tongjang teller", &Profile::TELLER).await?;
     tokio::spawn(driver);
     let attempt = |error| StoreError::database("prepare a teller's statements", error);
-    client.batch_execute(PLANS).await.map_err(attempt)?;
     let loading = Loading::prepare(&client).await.map_err(attempt)?;
     let writing = Writing::prepare(&client).await.map_err(attempt)?;
     Ok((client, Statements { loading, writing }))

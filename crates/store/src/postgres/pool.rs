@@ -100,6 +100,11 @@ impl Pool {
         WHY.scope(RefCell::new(None), asked).await
     }
 
+    /// Closes the free ones that are known to be broken.
+    pub(super) fn drop_broken(&self) {
+        self.connections.retain(|client, _| !client.is_closed());
+    }
+
     /// How it is filled at this moment.
     pub fn status(&self) -> PoolStatus {
         let status = self.connections.status();

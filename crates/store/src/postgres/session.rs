@@ -27,7 +27,15 @@ pub struct Profile {
     pub idle_in_transaction_timeout: Duration,
     /// Whose rights it has.
     pub role: Role,
+    /// What it sets besides.
+    pub settings: &'static str,
 }
+
+/// Every statement of the ledger finds its rows one by one in an index. The planner does not know
+/// how few they are, nor, while the tables are small or new, which index is the right one.
+const BY_INDEX: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off;
+         SET enable_hashjoin = off; SET enable_mergejoin = off;
+         SET plan_cache_mode = force_generic_plan;";
 
 impl Profile {
     /// The teller's, who writes.
@@ -36,15 +44,19 @@ impl Profile {
         lock_timeout: Duration::from_secs(10),
         idle_in_transaction_timeout: Duration::from_secs(10),
         role: Role::App,
+        settings: BY_INDEX,
     };
 
     /// A reader's.
     pub const READER: Self = Self::TELLER;
 
+    /// The directory's, whose tables are small.
+    pub const DIRECTORY: Self = Self { settings: "", ..Self::TELLER };
+
     /// The owner's, who migrates. A new index may take its time, but waits for nobody for long:
     /// behind it all others would wait.
     pub const OWNER: Self =
-        Self { statement_timeout: Duration::ZERO, role: Role::Owner, ..Self::TELLER };
+        Self { statement_timeout: Duration::ZERO, role: Role::Owner, ..Self::DIRECTORY };
 }
 
 /// The role that the server works as.
@@ -63,10 +75,12 @@ fn settings(profile: &Profile) -> String {
          SET default_transaction_isolation = 'read committed';
          SET client_min_messages = warning;
          SELECT pg_catalog.set_config('synchronous_commit', 'on', false)
-          WHERE pg_catalog.current_setting('synchronous_commit') IN ('off', 'local');",
+          WHERE pg_catalog.current_setting('synchronous_commit') IN ('off', 'local');
+         {}",
         profile.statement_timeout.as_millis(),
         profile.lock_timeout.as_millis(),
         profile.idle_in_transaction_timeout.as_millis(),
+        profile.settings,
     )
 }
 

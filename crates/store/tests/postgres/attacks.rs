@@ -7,7 +7,7 @@ use tongjang_core::{
     Metadata, Request, Status, Timestamp, UserId,
 };
 
-use crate::ledger::{Ledger, RUNTIME};
+use crate::tellers::{Ledger, RUNTIME};
 
 const ALICE: UserId = UserId::from_bits(0xa11ce << 64 | 1);
 const BOB: UserId = UserId::from_bits(0xb0b << 64 | 1);

@@ -1,85 +1,102 @@
-//! A ledger in a database of its own, with tellers in front.
+//! A ledger in a database of its own, with a teller in front.
 
-use std::sync::{Arc, LazyLock, mpsc};
+use std::sync::{Arc, mpsc};
 
-use tokio::runtime::Runtime;
 use tongjang_cluster::{Cluster, Database};
-use tongjang_core::Request;
-use tongjang_store::postgres::schema::{Layout, migrate};
-use tongjang_store::postgres::{Parts, Passwords, Postgres, Profile, Target};
-use tongjang_store::{Answer, StoreError, Teller, TellerLimits, TellerThread};
+use tongjang_core::{Event, Request};
+use tongjang_sim::ask::{Ask, Desk, Keys};
+use tongjang_sim::model::Model;
+use tongjang_store::postgres::{Postgres, PostgresReader};
+use tongjang_store::{Answer, Messenger, Teller, TellerLimits, TellerThread};
 
-/// What the connections of the tests' readers run on.
-pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
-});
+use crate::tellers::{new_ledger, open};
 
-/// Tellers over a new ledger.
+/// A ledger, and all that happened in it as the model has it.
 pub(crate) struct Ledger {
-    pub(crate) teller: Teller,
-    pub(crate) thread: Option<TellerThread>,
+    pub(crate) model: Model,
     pub(crate) postgres: Postgres,
+    pub(crate) reader: PostgresReader,
+    desk: Desk,
+    teller: Teller,
+    thread: Option<TellerThread>,
     pub(crate) database: Database,
 }
 
-/// A new ledger in `parts`, without a teller.
-pub(crate) fn new_ledger(parts: u16) -> Database {
-    let database = Cluster::shared().database();
-    RUNTIME.block_on(async {
-        let target = target(&database);
-        let (mut owner, driver) = target.connect("migrate", &Profile::OWNER).await.unwrap();
-        tokio::spawn(driver);
-        let layout =
-            Layout { parts: Parts::new(parts).unwrap(), id: 7, citus: tongjang_cluster::citus() };
-        migrate(&mut owner, layout).await.unwrap();
-    });
-    database
-}
-
-/// The way to `database`.
-pub(crate) fn target(database: &Database) -> Target {
-    Target::new(database.url(), &Passwords::default()).unwrap()
-}
-
-/// The ledger in `database`.
-pub(crate) fn open(database: &Database) -> Result<Postgres, StoreError> {
-    RUNTIME.block_on(Postgres::open(target(database)))
-}
-
 impl Ledger {
-    pub(crate) fn new(parts: u16, tellers: usize) -> Self {
-        Self::on(new_ledger(parts), tellers)
-    }
-
-    pub(crate) fn on(database: Database, tellers: usize) -> Self {
+    pub(crate) fn new(parts: u16) -> Self {
+        let database = new_ledger(parts);
         let postgres = open(&database).unwrap();
-        let stores = (0..tellers).map(|_| postgres.teller().unwrap()).collect();
-        let messenger: tongjang_store::Messenger = Arc::new(|deliver| deliver());
-        let limits = TellerLimits::default();
-        let (teller, thread) = Teller::start_shared(stores, limits, &messenger).unwrap();
-        Self { teller, thread: Some(thread), postgres, database }
+        let stores = vec![postgres.teller().unwrap()];
+        let messenger: Messenger = Arc::new(|deliver| deliver());
+        let started = Teller::start_shared(stores, TellerLimits::default(), &messenger);
+        let (teller, thread) = started.unwrap();
+        let (reader, thread) = (postgres.reader(), Some(thread));
+        let (model, desk) = (Model::default(), Desk::new(Keys::Few));
+        Self { model, postgres, reader, desk, teller, thread, database }
     }
 
-    /// What comes of `requests`, which are handed in one after another.
-    pub(crate) fn perform(&self, requests: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
-        let (tell, told) = mpsc::channel();
-        let count = requests.len();
-        for (nth, request) in requests.into_iter().enumerate() {
-            let tell = tell.clone();
-            let reply = Box::new(move |answer| tell.send((nth, answer)).unwrap());
-            self.teller.submit(request, reply).unwrap();
+    /// Asks the teller for so many at once, and compares each answer with the model's.
+    pub(crate) fn ask(&mut self, asks: &[Ask], at_once: usize) {
+        let mut expected = Vec::new();
+        let requests: Vec<Request> = asks
+            .iter()
+            .map(|ask| {
+                let request = self.desk.request(*ask);
+                let answer = self.model.ask(&request);
+                self.desk.saw(&answer.outcome);
+                expected.push(answer);
+                request
+            })
+            .collect();
+        for (some, expected) in requests.chunks(at_once).zip(expected.chunks(at_once)) {
+            let got: Vec<Answer> = self.perform(some).into_iter().map(blurred).collect();
+            let expected: Vec<Answer> = expected.iter().cloned().map(blurred).collect();
+            assert_eq!(got, expected);
         }
-        let mut answers: Vec<_> = told.iter().take(count).collect();
-        answers.sort_by_key(|(nth, _)| *nth);
-        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    fn perform(&self, requests: &[Request]) -> Vec<Answer> {
+        let (reply, told) = mpsc::channel();
+        for request in requests {
+            let reply = reply.clone();
+            let done = Box::new(move |answer: Result<Answer, _>| reply.send(answer).unwrap());
+            self.teller.submit(request.clone(), done).unwrap();
+        }
+        drop(reply);
+        // Answers come in the order of the requests.
+        told.iter().map(|answer| answer.unwrap()).collect()
+    }
+
+    /// Runs SQL as superuser, with nothing in its way that guards the book.
+    pub(crate) fn tamper(&self, statements: &str) {
+        let statements = format!("SET session_replication_role = replica; {statements}");
+        Cluster::shared().execute(&self.database, &statements);
     }
 }
 
 impl Drop for Ledger {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
-            // A test that failed is not to fail twice.
-            let _ = thread.close();
+            let closed = thread.close();
+            assert!(closed.is_ok() || std::thread::panicking(), "{closed:?}");
         }
     }
+}
+
+/// A replayed opening does not tell whether it was its currency's first one in its part, and the
+/// other side of a deposit is another account in each part.
+fn blurred(mut answer: Answer) -> Answer {
+    match &mut answer.outcome {
+        Ok(Event::Opened(opening)) => opening.settlement = None,
+        Ok(Event::Booked(booked)) => {
+            let customers = |id: tongjang_core::AccountId| !id.is_settlement();
+            let entries = &mut booked.transaction.entries;
+            entries.retain(|entry| customers(entry.account));
+            for entry in entries {
+                entry.counterparty = entry.counterparty.filter(|id| customers(*id));
+            }
+        }
+        _ => {}
+    }
+    answer
 }

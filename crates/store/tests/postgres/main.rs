@@ -5,9 +5,18 @@
 mod attacks;
 mod certificates;
 mod cluster;
+mod equal;
 mod ledger;
 mod pool;
 mod reach;
 mod scripts;
 mod session;
+mod tellers;
 mod tls;
+
+/// How many cases a property is tried on: `usual`, or more with `TONGJANG_SIM_RUNS`.
+fn cases(usual: u32) -> u32 {
+    let runs = std::env::var("TONGJANG_SIM_RUNS");
+    let runs = runs.map_or(1, |runs| runs.parse().expect("TONGJANG_SIM_RUNS is a number"));
+    usual.saturating_mul(runs)
+}

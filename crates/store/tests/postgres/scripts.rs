@@ -2,7 +2,7 @@
 
 use tongjang_script::{Desk, MemoryLedger, Observed, Step, Target, run, run_folder};
 
-use crate::ledger::Ledger;
+use crate::tellers::Ledger;
 
 struct InDatabase {
     ledger: Ledger,
