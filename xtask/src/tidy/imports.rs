@@ -13,7 +13,7 @@ struct Dependencies {
     why: &'static str,
 }
 
-const DEPENDENCIES: [Dependencies; 4] = [
+const DEPENDENCIES: [Dependencies; 5] = [
     Dependencies {
         manifest: "crates/core/Cargo.toml",
         only: Some(&["iso_currency", "sha2"]),
@@ -27,6 +27,7 @@ const DEPENDENCIES: [Dependencies; 4] = [
             "tongjang-server",
             "tongjang-script",
             "tongjang-sim",
+            "tongjang-cluster",
             "axum",
             "tower",
             "serde",
@@ -38,7 +39,7 @@ const DEPENDENCIES: [Dependencies; 4] = [
     Dependencies {
         manifest: "crates/server/Cargo.toml",
         only: None,
-        not: &["tongjang-script", "tongjang-sim"],
+        not: &["tongjang-script", "tongjang-sim", "tongjang-cluster"],
         why: "what tests the server is no part of it",
     },
     Dependencies {
@@ -46,6 +47,12 @@ const DEPENDENCIES: [Dependencies; 4] = [
         only: None,
         not: &["tongjang-server"],
         why: "the simulator drives the core and the stores; a server it starts as a process",
+    },
+    Dependencies {
+        manifest: "crates/cluster/Cargo.toml",
+        only: Some(&["rustix", "tempfile", "tokio", "tokio-postgres"]),
+        not: &[],
+        why: "what starts a PostgreSQL knows nothing of what is tested with it",
     },
 ];
 
@@ -268,6 +275,10 @@ mod tests {
         let store = "crates/store/Cargo.toml";
         assert_eq!(found(store, "[dependencies]\ntongjang-core.workspace = true\n"), 0);
         assert_eq!(found(store, "[dependencies]\ntongjang-server.workspace = true\n"), 1);
+        assert_eq!(found(store, "[dependencies]\ntongjang-cluster.workspace = true\n"), 1);
+        assert_eq!(found(store, "[dev-dependencies]\ntongjang-cluster.workspace = true\n"), 0);
+        let cluster = "crates/cluster/Cargo.toml";
+        assert_eq!(found(cluster, "[dependencies]\ntongjang-store.workspace = true\n"), 1);
     }
 
     #[test]

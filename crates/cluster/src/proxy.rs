@@ -1,0 +1,309 @@
+//! A line between a client and a server that a test can cut at the worst moment.
+//!
+//! What it is for: a commit whose answer never arrives, of which the client must not guess whether
+//! it was done.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use crate::database::Database;
+
+/// What the server says last when it has answered all and no transaction is open:
+/// `ReadyForQuery`, idle.
+const IDLE: &[u8] = b"Z\0\0\0\x05I";
+
+/// Forwards every connection to its port to the server's, until it is told otherwise. Dropped, it
+/// cuts all and listens no more.
+#[derive(Debug)]
+pub struct Proxy {
+    port: u16,
+    line: Arc<Line>,
+}
+
+/// One of the two ways.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// From clients to the server: what is asked.
+    ToServer,
+    /// From the server to clients: what is answered.
+    ToClient,
+}
+
+/// What all its threads share.
+#[derive(Debug, Default)]
+struct Line {
+    state: Mutex<State>,
+    /// Wakes whoever is held.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    closed: bool,
+    ended: bool,
+    held: Vec<Direction>,
+    trap: Option<Trap>,
+    caught: u64,
+    connections: Vec<Arc<Connection>>,
+}
+
+/// What to look for among the bytes to the server.
+#[derive(Debug)]
+struct Trap {
+    pattern: Vec<u8>,
+    /// Whether the server still gets what the pattern is in.
+    delivered: bool,
+}
+
+/// A client and its connection to the server.
+#[derive(Debug)]
+struct Connection {
+    client: TcpStream,
+    server: TcpStream,
+    flow: Mutex<Flow>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Flow {
+    Open,
+    /// The trap has caught it: the client hears nothing any more, and as soon as the server has
+    /// answered it is cut.
+    Caught,
+    Cut,
+}
+
+impl Proxy {
+    /// A line to the server on this port of 127.0.0.1, which need not be there yet.
+    pub fn to(server_port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("127.0.0.1 has free ports");
+        let port = listener.local_addr().expect("it is bound").port();
+        let line = Arc::new(Line::default());
+        let accepting = Arc::clone(&line);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if accepting.state().ended {
+                    break;
+                }
+                // Without a server, or while it is closed, the client is let go at once.
+                let _ = connect(&accepting, client, server_port);
+            }
+        });
+        Self { port, line }
+    }
+
+    /// Where it listens on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The address of `database` by this line.
+    pub fn url(&self, database: &Database) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{}", self.port, database.name())
+    }
+
+    /// Cuts all connections at once. New ones are taken.
+    pub fn cut(&self) {
+        let mut state = self.line.state();
+        state.connections.drain(..).for_each(|connection| connection.cut());
+        self.line.changed.notify_all();
+    }
+
+    /// Cuts all connections and takes no new one until [`Proxy::open`].
+    pub fn close(&self) {
+        self.line.state().closed = true;
+        self.cut();
+    }
+
+    /// Takes connections again.
+    pub fn open(&self) {
+        self.line.state().closed = false;
+    }
+
+    /// From now on nothing goes this way; it is kept, and goes on by [`Proxy::release`]. Nobody is
+    /// told: it is what a network looks like that has lost a cable.
+    pub fn hold(&self, direction: Direction) {
+        let mut state = self.line.state();
+        if !state.held.contains(&direction) {
+            state.held.push(direction);
+        }
+    }
+
+    /// Lets everything go on.
+    pub fn release(&self) {
+        self.line.state().held.clear();
+        self.line.changed.notify_all();
+    }
+
+    /// The next time that a client sends `pattern`, the server gets and answers it, the client
+    /// hears nothing of that, and its connection is cut.
+    ///
+    /// The server counts as having answered when it is idle outside of a transaction, so this is
+    /// for what ends one. What a client has sent before the pattern should be answered by then.
+    pub fn cut_after(&self, pattern: &[u8]) {
+        self.line.state().trap = Some(Trap { pattern: pattern.to_vec(), delivered: true });
+    }
+
+    /// The next time that a client sends `pattern`, its connection is cut before the server has
+    /// got it whole. The client cannot tell this from [`Proxy::cut_after`].
+    pub fn cut_before(&self, pattern: &[u8]) {
+        self.line.state().trap = Some(Trap { pattern: pattern.to_vec(), delivered: false });
+    }
+
+    /// How many connections were cut because of what they sent.
+    pub fn caught(&self) -> u64 {
+        self.line.state().caught
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.line.state().ended = true;
+        self.cut();
+        // Wakes the thread that accepts, so that it sees the end.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+impl Line {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when bytes may go this way, or the connection is cut.
+    fn wait(&self, direction: Direction, connection: &Connection) {
+        let mut state = self.state();
+        while state.held.contains(&direction) && connection.flow() != Flow::Cut {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Cuts one connection because of what it sent.
+    fn catch(&self, connection: &Connection) {
+        self.state().caught += 1;
+        connection.cut();
+        self.changed.notify_all();
+    }
+}
+
+impl Connection {
+    fn flow(&self) -> Flow {
+        *self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, flow: Flow) {
+        *self.flow.lock().unwrap_or_else(PoisonError::into_inner) = flow;
+    }
+
+    fn cut(&self) {
+        self.set(Flow::Cut);
+        let _ = self.client.shutdown(Shutdown::Both);
+        let _ = self.server.shutdown(Shutdown::Both);
+    }
+}
+
+fn connect(line: &Arc<Line>, client: TcpStream, server_port: u16) -> io::Result<()> {
+    let server = TcpStream::connect(("127.0.0.1", server_port))?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let connection = Arc::new(Connection { client, server, flow: Mutex::new(Flow::Open) });
+    {
+        let mut state = line.state();
+        if state.closed {
+            return Ok(());
+        }
+        state.connections.retain(|connection| connection.flow() != Flow::Cut);
+        state.connections.push(Arc::clone(&connection));
+    }
+    for pump in [questions, answers] {
+        let (line, connection) = (Arc::clone(line), Arc::clone(&connection));
+        thread::spawn(move || {
+            // An end of one side is the end of both.
+            let _ = pump(&line, &connection);
+            connection.cut();
+        });
+    }
+    Ok(())
+}
+
+/// From the client to the server.
+fn questions(line: &Line, connection: &Connection) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    // The last bytes that went, in case a pattern begins in them.
+    let mut seen = Vec::new();
+    loop {
+        let length = (&connection.client).read(&mut buffer)?;
+        if length == 0 {
+            return Ok(());
+        }
+        line.wait(Direction::ToServer, connection);
+        seen.extend_from_slice(&buffer[..length]);
+        let sprung = line.state().sprung(&mut seen);
+        match sprung {
+            Some(true) => connection.set(Flow::Caught),
+            Some(false) => {
+                line.catch(connection);
+                return Ok(());
+            }
+            None => {}
+        }
+        (&connection.server).write_all(&buffer[..length])?;
+    }
+}
+
+/// From the server to the client.
+fn answers(line: &Line, connection: &Connection) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut unheard = Vec::new();
+    loop {
+        let length = (&connection.server).read(&mut buffer)?;
+        if connection.flow() == Flow::Caught {
+            unheard.extend_from_slice(&buffer[..length]);
+            if length == 0 || unheard.ends_with(IDLE) {
+                line.catch(connection);
+                return Ok(());
+            }
+            continue;
+        }
+        if length == 0 {
+            return Ok(());
+        }
+        line.wait(Direction::ToClient, connection);
+        (&connection.client).write_all(&buffer[..length])?;
+    }
+}
+
+impl State {
+    /// Whether the pattern is among the bytes `seen`, of which only as many are kept as may be its
+    /// beginning. The trap then is used up, and its `delivered` told.
+    fn sprung(&mut self, seen: &mut Vec<u8>) -> Option<bool> {
+        let longest = self.trap.as_ref().map_or(0, |trap| trap.pattern.len().saturating_sub(1));
+        let found = |trap: &Trap| seen.windows(trap.pattern.len()).any(|part| part == trap.pattern);
+        let sprung = self.trap.take_if(|trap| found(trap)).map(|trap| trap.delivered);
+        seen.drain(..seen.len().saturating_sub(longest));
+        sprung
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_found_wherever_the_bytes_are_split() {
+        let bytes = b"BEGIN;COMMIT;";
+        for at in 0..bytes.len() {
+            let trap = Some(Trap { pattern: b"COMMIT".to_vec(), delivered: true });
+            let mut state = State { trap, ..State::default() };
+            let mut seen = Vec::new();
+            let mut sprung = Vec::new();
+            for part in [&bytes[..at], &bytes[at..], b"COMMIT"] {
+                seen.extend_from_slice(part);
+                sprung.extend(state.sprung(&mut seen));
+                assert!(seen.len() < 6, "{at}: {seen:?}");
+            }
+            assert_eq!(sprung, [true], "{at}");
+        }
+    }
+}
