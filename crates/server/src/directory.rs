@@ -1,9 +1,11 @@
 //! The directory: users, tokens, keys and the names of accounts. It is what people may ask to
-//! have changed or erased, so none of it is in the ledger.
+//! have changed or erased, so none of it is in the ledger. One server keeps it in a file of SQLite;
+//! servers that share a ledger in PostgreSQL share a directory there too.
 
 mod keys;
 mod labels;
 mod names;
+mod postgres;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -13,6 +15,8 @@ mod users;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use deadpool_postgres::Pool;
 
 pub use keys::{ApiKey, NewKey};
 pub(crate) use sqlite::FILE;
@@ -32,6 +36,22 @@ pub enum DirectoryError {
         attempt: &'static str,
         /// What SQLite said.
         source: rusqlite::Error,
+    },
+    /// PostgreSQL refused, or the way to it is broken.
+    #[error("cannot {attempt}: {}", postgres::told(source))]
+    Postgres {
+        /// What was attempted.
+        attempt: &'static str,
+        /// What PostgreSQL or the way to it said.
+        source: tokio_postgres::Error,
+    },
+    /// There is no connection to PostgreSQL to be had.
+    #[error("cannot {attempt}: {}", postgres::told(source))]
+    Pool {
+        /// What was attempted.
+        attempt: &'static str,
+        /// Why there is none.
+        source: deadpool_postgres::PoolError,
     },
     /// The operating system refused.
     #[error("cannot make {}: {source}", path.display())]
@@ -65,6 +85,8 @@ impl From<DirectoryError> for Problem {
             DirectoryError::UsernameTaken => Self::new(Code::UsernameTaken),
             DirectoryError::Stopping => Self::new(Code::ShuttingDown),
             DirectoryError::Sqlite { .. }
+            | DirectoryError::Postgres { .. }
+            | DirectoryError::Pool { .. }
             | DirectoryError::Io { .. }
             | DirectoryError::TooNew { .. } => {
                 tracing::error!(%error, "the directory failed");
@@ -87,6 +109,7 @@ struct Parts {
 /// Where it is kept.
 enum Keeper {
     Sqlite(sqlite::Sqlite),
+    Postgres(postgres::Postgres),
 }
 
 impl Directory {
@@ -97,6 +120,16 @@ impl Directory {
     pub fn open(data: &Path) -> Result<Self, DirectoryError> {
         let (sqlite, cursor_key) = sqlite::Sqlite::open(data)?;
         Ok(Self::new(Keeper::Sqlite(sqlite), cursor_key))
+    }
+
+    /// The directory in the database to which `pool` connects, as a role that has the rights of
+    /// `tongjang_app`. Its tables must be there. Servers that share it share a key for cursors.
+    ///
+    /// # Errors
+    /// If PostgreSQL cannot be reached or refuses.
+    pub async fn on_postgres(pool: Pool) -> Result<Self, DirectoryError> {
+        let (postgres, cursor_key) = postgres::Postgres::open(pool).await?;
+        Ok(Self::new(Keeper::Postgres(postgres), cursor_key))
     }
 
     fn new(keeper: Keeper, cursor_key: CursorKey) -> Self {

@@ -45,6 +45,7 @@ impl Directory {
     pub async fn add_key(&self, new: NewKey) -> Result<bool, Problem> {
         Ok(match self.keeper() {
             Keeper::Sqlite(sqlite) => sqlite.add_key(new).await?,
+            Keeper::Postgres(postgres) => postgres.add_key(new).await?,
         })
     }
 
@@ -55,6 +56,7 @@ impl Directory {
     pub async fn keys(&self, user: UserId) -> Result<Vec<ApiKey>, Problem> {
         Ok(match self.keeper() {
             Keeper::Sqlite(sqlite) => sqlite.keys(user).await?,
+            Keeper::Postgres(postgres) => postgres.keys(user).await?,
         })
     }
 
@@ -66,6 +68,7 @@ impl Directory {
     pub async fn delete_key(&self, user: UserId, id: KeyId) -> Result<Option<SecretHash>, Problem> {
         Ok(match self.keeper() {
             Keeper::Sqlite(sqlite) => sqlite.delete_key(user, id).await?,
+            Keeper::Postgres(postgres) => postgres.delete_key(user, id).await?,
         })
     }
 }

@@ -55,6 +55,7 @@ impl Directory {
         }
         match self.keeper() {
             Keeper::Sqlite(sqlite) => sqlite.labels(accounts).await,
+            Keeper::Postgres(postgres) => postgres.labels(accounts).await,
         }
     }
 
@@ -85,6 +86,7 @@ impl Directory {
         }
         match self.keeper() {
             Keeper::Sqlite(sqlite) => sqlite.set_labels(labels).await?,
+            Keeper::Postgres(postgres) => postgres.set_labels(labels).await?,
         }
         Ok(())
     }

@@ -46,6 +46,7 @@ impl Directory {
     ) -> Result<Vec<(UserId, DisplayName)>, DirectoryError> {
         match self.keeper() {
             Keeper::Sqlite(sqlite) => sqlite.names(users).await,
+            Keeper::Postgres(postgres) => postgres.names(users).await,
         }
     }
 }

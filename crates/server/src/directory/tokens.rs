@@ -21,6 +21,7 @@ impl Directory {
     ) -> Result<(), Problem> {
         match self.keeper() {
             Keeper::Sqlite(sqlite) => sqlite.add_token(hash, user, expires_at, now).await?,
+            Keeper::Postgres(postgres) => postgres.add_token(hash, user, expires_at, now).await?,
         }
         Ok(())
     }
@@ -32,6 +33,7 @@ impl Directory {
     pub async fn credential(&self, hash: SecretHash) -> Result<Option<Credential>, Problem> {
         Ok(match self.keeper() {
             Keeper::Sqlite(sqlite) => sqlite.credential(hash).await?,
+            Keeper::Postgres(postgres) => postgres.credential(hash).await?,
         })
     }
 }

@@ -114,6 +114,7 @@ impl Directory {
     pub async fn take_in(&self, user: NewUser) -> Result<User, DirectoryError> {
         match self.keeper() {
             Keeper::Sqlite(sqlite) => sqlite.add_user(user).await,
+            Keeper::Postgres(postgres) => postgres.add_user(user).await,
         }
     }
 
@@ -124,6 +125,7 @@ impl Directory {
     pub async fn user(&self, id: UserId) -> Result<Option<User>, Problem> {
         Ok(match self.keeper() {
             Keeper::Sqlite(sqlite) => sqlite.user(id).await?,
+            Keeper::Postgres(postgres) => postgres.user(id).await?,
         })
     }
 
@@ -163,6 +165,7 @@ impl Directory {
     ) -> Result<Option<(UserId, PasswordHash)>, DirectoryError> {
         match self.keeper() {
             Keeper::Sqlite(sqlite) => sqlite.user_named(username).await,
+            Keeper::Postgres(postgres) => postgres.user_named(username).await,
         }
     }
 }
