@@ -141,6 +141,11 @@ impl Directory {
         &self.0.cursor_key
     }
 
+    /// Whether other servers may change it, of which this one is not told.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.keeper(), Keeper::Postgres(_))
+    }
+
     fn keeper(&self) -> &Keeper {
         &self.0.keeper
     }

@@ -189,6 +189,8 @@ async fn list(
 }
 
 /// Delete a key. It stops working at once.
+///
+/// Where several servers share their users and keys, the others refuse it within a second.
 #[utoipa::path(
     delete,
     path = "/v1/api-keys/{id}",

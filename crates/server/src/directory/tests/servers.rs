@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tongjang_core::{AccountId, Timestamp};
 
-use super::behaviour::{made_at_once, minji, user};
+use super::behaviour::{key, made_at_once, minji, user};
 use super::database::{Tables, pool_to};
-use crate::auth::SecretHash;
+use crate::app::Random;
+use crate::auth::{Auth, SecretHash};
 use crate::directory::{Directory, DirectoryError};
 use crate::problem::Code;
 
@@ -20,13 +21,46 @@ async fn what_one_server_takes_in_the_other_knows_at_once() {
     let (one, other) = (tables.directory().await, tables.directory().await);
     let minji = minji(&one).await;
     assert_eq!(other.add_user(user(8, "MINJI")).await.unwrap_err().code(), Code::UsernameTaken);
+    let auth = Auth::new(&Random::system(), other.is_shared());
     let token = SecretHash::of("token");
-    assert_eq!(other.credential(token).await, Ok(None));
+    assert_eq!(auth.known(&other, token, at(0)).await, Ok(None));
     one.add_token(token, minji, at(9), at(0)).await.unwrap();
-    assert_eq!(other.credential(token).await.unwrap().unwrap().caller.user, minji);
+    assert_eq!(auth.known(&other, token, at(0)).await.unwrap().unwrap().user, minji);
     one.set_label(minji, 3, Some("생활비".to_owned())).await.unwrap();
     let label = other.label(minji, AccountId::new(at(0), 3)).await;
     assert_eq!(label, Ok(Some("생활비".to_owned())));
+}
+
+#[tokio::test]
+async fn a_key_that_one_server_deleted_is_refused_by_the_other_within_a_second() {
+    let tables = Tables::new();
+    let (one, other) = (tables.directory().await, tables.directory().await);
+    let minji = minji(&one).await;
+    let new = key(minji, 1);
+    one.add_key(new.clone()).await.unwrap();
+    let auth = Auth::new(&Random::system(), other.is_shared());
+    let known = async |micros| auth.known(&other, new.hash, at(micros)).await.unwrap().is_some();
+    assert!(known(0).await);
+    one.delete_key(minji, new.key.id).await.unwrap();
+    assert!(known(400_000).await, "or it is looked up for every call");
+    assert!(!known(1_000_000).await);
+    assert!(!known(1_000_001).await);
+}
+
+#[tokio::test]
+async fn an_only_server_looks_a_key_up_once() {
+    let data = tempfile::tempdir().unwrap();
+    let directory = Directory::open(data.path()).unwrap();
+    let minji = minji(&directory).await;
+    let new = key(minji, 1);
+    directory.add_key(new.clone()).await.unwrap();
+    let auth = Auth::new(&Random::system(), directory.is_shared());
+    assert!(auth.known(&directory, new.hash, at(0)).await.unwrap().is_some());
+    directory.delete_key(minji, new.key.id).await.unwrap();
+    // Nobody told the cache of it; so it is out of memory that it is known.
+    assert!(auth.known(&directory, new.hash, at(3_600_000_000)).await.unwrap().is_some());
+    auth.cache.forget(&new.hash);
+    assert!(auth.known(&directory, new.hash, at(0)).await.unwrap().is_none());
 }
 
 #[tokio::test]
