@@ -8,6 +8,9 @@ mod throttle;
 
 use tongjang_core::Timestamp;
 
+use crate::directory::Directory;
+use crate::problem::Problem;
+
 pub(crate) use cache::Cache;
 pub use caller::{Caller, MaybeCaller, Role, Scopes, Via};
 pub(crate) use caller::{given, still};
@@ -30,13 +33,38 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// Nothing known yet; `random` salts the password that nobody has.
-    pub fn new(random: &crate::app::Random) -> Self {
+    /// Nothing known yet; `random` salts the password that nobody has. If the directory is
+    /// `shared`, what was looked up there is soon looked up again.
+    pub fn new(random: &crate::app::Random, shared: bool) -> Self {
         Self {
             passwords: Passwords::new(random),
             throttle: Throttle::default(),
-            cache: Cache::default(),
+            cache: Cache::new(shared),
         }
+    }
+
+    /// Who has the token or key with this hash, if it holds at `now`. One that another server
+    /// deleted is taken for a second more; a new one is known at once.
+    ///
+    /// # Errors
+    /// 503 if the directory fails.
+    pub async fn known(
+        &self,
+        directory: &Directory,
+        hash: SecretHash,
+        now: Timestamp,
+    ) -> Result<Option<Caller>, Problem> {
+        let generation = match self.cache.get(&hash, now) {
+            Ok(found) => return Ok(Some(found.caller).filter(|_| found.holds(now))),
+            Err(generation) => generation,
+        };
+        let found = directory.credential(hash).await?;
+        let held = found.filter(|credential| credential.holds(now));
+        match held {
+            Some(credential) => self.cache.put(hash, credential, generation, now),
+            None => self.cache.drop_gone(&hash),
+        }
+        Ok(held.map(|credential| credential.caller))
     }
 }
 

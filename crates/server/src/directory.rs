@@ -1,32 +1,29 @@
 //! The directory: users, tokens, keys and the names of accounts. It is what people may ask to
-//! have changed or erased, so none of it is in the ledger.
+//! have changed or erased, so none of it is in the ledger. One server keeps it in a file of SQLite;
+//! servers that share a ledger in PostgreSQL share a directory there too.
 
 mod keys;
 mod labels;
 mod names;
-mod schema;
-mod secrets;
+mod postgres;
+mod sqlite;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod users;
-mod users_in;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use rusqlite::{Connection, OpenFlags};
 
 pub use keys::{ApiKey, NewKey};
-pub use labels::labels_in;
+pub(crate) use sqlite::FILE;
+pub use sqlite::{Users, labels_in, users_in};
 pub use users::{NewUser, User, Username};
-pub use users_in::{Users, users_in};
 
 use crate::cursor::CursorKey;
 use crate::problem::{Code, Problem};
-
-/// The file in the data directory.
-pub(crate) const FILE: &str = "directory.sqlite";
 
 /// Why the directory could not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +35,22 @@ pub enum DirectoryError {
         attempt: &'static str,
         /// What SQLite said.
         source: rusqlite::Error,
+    },
+    /// PostgreSQL refused, or the way to it is broken.
+    #[error("cannot {attempt}: {}", postgres::told(source))]
+    Postgres {
+        /// What was attempted.
+        attempt: &'static str,
+        /// What PostgreSQL or the way to it said.
+        source: tokio_postgres::Error,
+    },
+    /// There is no connection to PostgreSQL to be had.
+    #[error("cannot {attempt}: {}", postgres::told(source))]
+    Pool {
+        /// What was attempted.
+        attempt: &'static str,
+        /// Why there is none.
+        source: StoreError,
     },
     /// The operating system refused.
     #[error("cannot make {}: {source}", path.display())]
@@ -60,24 +73,19 @@ pub enum DirectoryError {
     /// Somebody has this username.
     #[error("the username is taken")]
     UsernameTaken,
-}
-
-/// Adds what was attempted to an error of SQLite.
-trait Attempt<T> {
-    fn attempt(self, what: &'static str) -> Result<T, DirectoryError>;
-}
-
-impl<T> Attempt<T> for Result<T, rusqlite::Error> {
-    fn attempt(self, attempt: &'static str) -> Result<T, DirectoryError> {
-        self.map_err(|source| DirectoryError::Sqlite { attempt, source })
-    }
+    /// The server stops and begins nothing any more.
+    #[error("the server is stopping")]
+    Stopping,
 }
 
 impl From<DirectoryError> for Problem {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::UsernameTaken => Self::new(Code::UsernameTaken),
+            DirectoryError::Stopping => Self::new(Code::ShuttingDown),
             DirectoryError::Sqlite { .. }
+            | DirectoryError::Postgres { .. }
+            | DirectoryError::Pool { .. }
             | DirectoryError::Io { .. }
             | DirectoryError::TooNew { .. } => {
                 tracing::error!(%error, "the directory failed");
@@ -89,13 +97,18 @@ impl From<DirectoryError> for Problem {
 
 /// The directory. Cloning it is cheap.
 #[derive(Clone)]
-pub struct Directory(Arc<Connections>);
+pub struct Directory(Arc<Parts>);
 
-struct Connections {
-    writer: Mutex<Connection>,
-    reader: Mutex<Connection>,
+struct Parts {
+    keeper: Keeper,
     names: names::Names,
     cursor_key: CursorKey,
+}
+
+/// Where it is kept.
+enum Keeper {
+    Sqlite(sqlite::Sqlite),
+    Postgres(postgres::Postgres),
 }
 
 impl Directory {
@@ -104,75 +117,37 @@ impl Directory {
     /// # Errors
     /// If SQLite refuses, or the file is of a newer version.
     pub fn open(data: &Path) -> Result<Self, DirectoryError> {
-        let path = data.join(FILE);
-        make_private(&path).map_err(|source| DirectoryError::Io { path: path.clone(), source })?;
-        let mut writer = Connection::open(&path).attempt("open the directory")?;
-        prepare(&writer)?;
-        schema::migrate(&mut writer, &path)?;
-        let cursor_key = CursorKey::new(secrets::kept(&writer, "cursors")?);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let reader = Connection::open_with_flags(&path, flags).attempt("open the directory")?;
-        let (writer, reader) = (Mutex::new(writer), Mutex::new(reader));
-        let names = names::Names::default();
-        Ok(Self(Arc::new(Connections { writer, reader, names, cursor_key })))
+        let (sqlite, cursor_key) = sqlite::Sqlite::open(data)?;
+        Ok(Self::new(Keeper::Sqlite(sqlite), cursor_key))
     }
 
-    /// Writes, off the async threads: all that `work` does, or nothing of it, with one sync.
-    async fn write<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, DirectoryError> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let connections = self.0.clone();
-        off_thread(move || {
-            let connection = connections.writer.lock();
-            // Dropped before it is committed, it is taken back.
-            let transaction = connection.unchecked_transaction().attempt("begin to write")?;
-            let done = work(&transaction)?;
-            transaction.commit().attempt("commit what was written")?;
-            Ok(done)
-        })
-        .await
+    /// The directory in the database to which `pool` connects, as a role that has the rights of
+    /// `tongjang_app`. Its tables must be there. Servers that share it share a key for cursors.
+    ///
+    /// # Errors
+    /// If PostgreSQL cannot be reached or refuses.
+    pub async fn on_postgres(pool: Pool) -> Result<Self, DirectoryError> {
+        let (postgres, cursor_key) = postgres::Postgres::open(pool).await?;
+        Ok(Self::new(Keeper::Postgres(postgres), cursor_key))
     }
 
-    /// Reads, off the async threads.
-    async fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, DirectoryError> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let connections = self.0.clone();
-        off_thread(move || work(&connections.reader.lock())).await
+    fn new(keeper: Keeper, cursor_key: CursorKey) -> Self {
+        Self(Arc::new(Parts { keeper, names: names::Names::default(), cursor_key }))
     }
-}
 
-async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, DirectoryError> + Send + 'static,
-) -> Result<T, Problem> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => Ok(done?),
-        Err(failed) => match failed.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Problem::new(Code::ShuttingDown)),
-        },
+    /// The key under which cursors are sealed.
+    pub fn cursor_key(&self) -> &CursorKey {
+        &self.0.cursor_key
     }
-}
 
-/// Makes the file for its owner's eyes only, whatever folder it is in: it holds the hashes of
-/// passwords. SQLite gives the files that it puts beside it the same rights.
-fn make_private(path: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(|_| ())
-}
+    /// Whether other servers may change it, of which this one is not told.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.keeper(), Keeper::Postgres(_))
+    }
 
-fn prepare(connection: &Connection) -> Result<(), DirectoryError> {
-    connection
-        .execute_batch(
-            "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-             PRAGMA foreign_keys = ON;",
-        )
-        .attempt("set the directory up")
+    fn keeper(&self) -> &Keeper {
+        &self.0.keeper
+    }
 }
 
 impl fmt::Debug for Directory {

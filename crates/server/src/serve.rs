@@ -167,7 +167,7 @@ impl Server {
         let telemetry = Arc::new(Telemetry::new());
         let (stopping, stop) = watch::channel(false);
         let app = Arc::new(App {
-            auth: Auth::new(&random),
+            auth: Auth::new(&random, directory.is_shared()),
             batches: Bounds::new(limits.batches),
             ledger: Ledger::new(teller, reader, telemetry.clone()),
             telemetry,

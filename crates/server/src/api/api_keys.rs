@@ -189,6 +189,8 @@ async fn list(
 }
 
 /// Delete a key. It stops working at once.
+///
+/// Where several servers share their users and keys, the others refuse it within a second.
 #[utoipa::path(
     delete,
     path = "/v1/api-keys/{id}",
@@ -205,8 +207,19 @@ async fn delete(
     Path(id): Path<KeyId>,
 ) -> Result<StatusCode, Problem> {
     caller.session_only()?;
-    let deleted = app.directory.delete_key(caller.user, id).await?;
-    let hash = deleted.ok_or_else(|| Problem::new(Code::NotFound))?;
-    app.auth.cache.forget(&hash);
-    Ok(StatusCode::NO_CONTENT)
+    // On its own, so that it comes to its end though the caller hangs up: a key that is deleted
+    // and not forgotten would be taken until the server stops.
+    let deleting = tokio::spawn(async move {
+        let deleted = app.directory.delete_key(caller.user, id).await?;
+        let hash = deleted.ok_or_else(|| Problem::new(Code::NotFound))?;
+        app.auth.cache.forget(&hash);
+        Ok(StatusCode::NO_CONTENT)
+    });
+    match deleting.await {
+        Ok(done) => done,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Problem::new(Code::ShuttingDown)),
+        },
+    }
 }

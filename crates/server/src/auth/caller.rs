@@ -179,18 +179,7 @@ fn reads(method: &Method) -> bool {
 }
 
 async fn known(app: &AppState, hash: SecretHash) -> Result<Option<Caller>, Problem> {
-    let now = app.clock.now();
-    let cache = &app.auth.cache;
-    let generation = match cache.get(&hash) {
-        Ok(credential) => return Ok(Some(credential.caller).filter(|_| credential.holds(now))),
-        Err(generation) => generation,
-    };
-    let found = app.directory.credential(hash).await?;
-    let held = found.filter(|credential| credential.holds(now));
-    if let Some(credential) = held {
-        cache.put(hash, credential, generation, now);
-    }
-    Ok(held.map(|credential| credential.caller))
+    app.auth.known(&app.directory, hash, app.clock.now()).await
 }
 
 #[cfg(test)]

@@ -36,7 +36,8 @@ impl ClientAddress {
     }
 }
 
-/// Counts wrong passwords.
+/// Counts wrong passwords. Each server counts those that were sent to it: of a directory that
+/// several servers share, so many more passwords may be tried.
 #[derive(Debug, Default)]
 pub struct Throttle {
     usernames: Mutex<Counts<String>>,

@@ -119,14 +119,14 @@ pub(crate) fn token(data: &Path) -> anyhow::Result<String> {
     if runtime.block_on(directory.user(USER)).map_err(failed)?.is_none() {
         let word = Secret::token(&random).reveal().to_owned();
         let username = Username::new("bench", "/username").map_err(failed)?;
-        directory.add_user_blocking(NewUser {
+        runtime.block_on(directory.take_in(NewUser {
             id: USER,
             username,
             password: PasswordHash::of(&Password::new(word), &random),
             name: None,
             role: Role::Customer,
             created_at: time,
-        })?;
+        }))?;
     }
     let secret = Secret::token(&random);
     let day = Timestamp::from_micros(time.micros() + 24 * 3600 * 1_000_000);

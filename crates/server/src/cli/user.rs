@@ -41,14 +41,15 @@ pub(super) fn add(args: &AddArgs) -> anyhow::Result<ExitCode> {
     password.check("/password").map_err(told)?;
     let directory = directory(&args.ledger)?;
     let created_at = Clock::system().now();
-    let user = directory.add_user_blocking(NewUser {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let user = runtime.block_on(directory.take_in(NewUser {
         id: UserId::new(created_at, random.nonce()),
         username,
         password: PasswordHash::of(&password, &random),
         name,
         role: if args.operator { Role::Operator } else { Role::Customer },
         created_at,
-    })?;
+    }))?;
     let mut text = format!("{} {} {}\n", user.role.as_str(), user.username, user.id);
     if let Some(password) = made {
         text += &format!("password {password}\n");

@@ -5,17 +5,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use rusqlite::{Connection, OptionalExtension};
 use tongjang_core::UserId;
 
-use super::{Attempt, Directory, DirectoryError};
+use super::{Directory, DirectoryError, Keeper};
 use crate::problem::Problem;
 
 /// How many names are kept; beyond that all are looked up afresh.
 const ROOM: usize = 100_000;
 
 /// The names looked up so far. A user's name never changes; whoever lets it change must drop it
-/// here too.
+/// here too, and find a way to drop it in the other servers of a directory that is shared.
 #[derive(Debug, Default)]
 pub(super) struct Names(RwLock<HashMap<UserId, DisplayName>>);
 
@@ -33,11 +32,22 @@ impl Directory {
     ) -> Result<HashMap<UserId, Option<Arc<str>>>, Problem> {
         let (mut names, missing) = self.0.names.kept(users);
         if !missing.is_empty() {
-            let found = self.read(move |connection| find(connection, &missing)).await?;
+            let found = self.find_names(missing).await?;
             self.0.names.keep(&found);
             names.extend(found);
         }
         Ok(names)
+    }
+
+    /// The same, looked up and not out of memory.
+    pub(super) async fn find_names(
+        &self,
+        users: Vec<UserId>,
+    ) -> Result<Vec<(UserId, DisplayName)>, DirectoryError> {
+        match self.keeper() {
+            Keeper::Sqlite(sqlite) => sqlite.names(users).await,
+            Keeper::Postgres(postgres) => postgres.names(users).await,
+        }
     }
 }
 
@@ -57,20 +67,4 @@ impl Names {
         }
         kept.extend(found.iter().cloned());
     }
-}
-
-fn find(
-    connection: &Connection,
-    users: &[UserId],
-) -> Result<Vec<(UserId, DisplayName)>, DirectoryError> {
-    let attempt = "look the names of users up";
-    let sql = "SELECT name FROM users WHERE id = ?1";
-    let mut query = connection.prepare_cached(sql).attempt(attempt)?;
-    let mut names = Vec::with_capacity(users.len());
-    for user in users {
-        let id = user.bits().to_be_bytes();
-        let name = query.query_row([id], |row| row.get::<_, DisplayName>(0)).optional();
-        names.extend(name.attempt(attempt)?.map(|name| (*user, name)));
-    }
-    Ok(names)
 }

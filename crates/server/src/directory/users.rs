@@ -1,10 +1,11 @@
 //! Users: who has a name and a password here.
 
-use rusqlite::{OptionalExtension, Row, params};
+use std::collections::HashSet;
+
 use tongjang_core::{Timestamp, UserId};
 use unicode_normalization::UnicodeNormalization;
 
-use super::{Attempt, Directory, DirectoryError};
+use super::{Directory, DirectoryError, Keeper};
 use crate::auth::{PasswordHash, Role};
 use crate::problem::{Problem, Text};
 
@@ -46,6 +47,11 @@ impl Username {
     pub fn key(&self) -> &str {
         &self.key
     }
+
+    /// As its owner wrote it.
+    pub(super) fn written(&self) -> &str {
+        &self.written
+    }
 }
 
 fn key_of(text: &str) -> String {
@@ -84,21 +90,32 @@ pub struct NewUser {
     pub created_at: Timestamp,
 }
 
+impl NewUser {
+    /// The user that he is once he is taken in.
+    pub(super) fn taken_in(self) -> User {
+        let Self { id, username, name, role, created_at, .. } = self;
+        User { id, username: username.written, name, role, created_at }
+    }
+}
+
 impl Directory {
     /// Takes a user in.
     ///
     /// # Errors
     /// 409 `username-taken`; 503 if the directory fails.
     pub async fn add_user(&self, user: NewUser) -> Result<User, Problem> {
-        self.write(move |connection| insert(connection, user)).await
+        Ok(self.take_in(user).await?)
     }
 
-    /// The same for the command line, which has no async threads.
+    /// The same for the command line, which tells a person what went wrong.
     ///
     /// # Errors
-    /// If the username is taken or SQLite refuses.
-    pub fn add_user_blocking(&self, user: NewUser) -> Result<User, DirectoryError> {
-        insert(&self.0.writer.lock(), user)
+    /// If the username is taken or the database refuses.
+    pub async fn take_in(&self, user: NewUser) -> Result<User, DirectoryError> {
+        match self.keeper() {
+            Keeper::Sqlite(sqlite) => sqlite.add_user(user).await,
+            Keeper::Postgres(postgres) => postgres.add_user(user).await,
+        }
     }
 
     /// The user `id`.
@@ -106,13 +123,10 @@ impl Directory {
     /// # Errors
     /// 503 if the directory fails.
     pub async fn user(&self, id: UserId) -> Result<Option<User>, Problem> {
-        self.read(move |connection| {
-            let sql = "SELECT id, username, name, role, created_at FROM users WHERE id = ?1";
-            let mut query = connection.prepare_cached(sql).attempt("look a user up")?;
-            let id = id.bits().to_be_bytes();
-            query.query_row([id], user).optional().attempt("look a user up")
+        Ok(match self.keeper() {
+            Keeper::Sqlite(sqlite) => sqlite.user(id).await?,
+            Keeper::Postgres(postgres) => postgres.user(id).await?,
         })
-        .await
     }
 
     /// The user with this username and the hash of his password.
@@ -123,57 +137,37 @@ impl Directory {
         &self,
         username: &Username,
     ) -> Result<Option<(UserId, PasswordHash)>, Problem> {
-        let key = username.key.clone();
-        self.read(move |connection| {
-            let sql = "SELECT id, password_hash FROM users WHERE username_key = ?1";
-            let mut query = connection.prepare_cached(sql).attempt("look a username up")?;
-            let found = query.query_row([key], |row| {
-                let hash = row.get_ref(1)?.as_str()?;
-                Ok((user_id(row, 0)?, PasswordHash::from_stored(hash)))
-            });
-            found.optional().attempt("look a username up")
-        })
-        .await
+        Ok(self.found(username).await?)
     }
-}
 
-fn insert(connection: &rusqlite::Connection, new: NewUser) -> Result<User, DirectoryError> {
-    let sql = "INSERT INTO users (id, username, username_key, password_hash, name, role,
-        created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (username_key) DO NOTHING";
-    let values = params![
-        new.id.bits().to_be_bytes(),
-        new.username.written,
-        new.username.key,
-        new.password.as_str(),
-        new.name,
-        new.role.as_str(),
-        new.created_at.micros(),
-    ];
-    if connection.execute(sql, values).attempt("take a user in")? == 0 {
-        return Err(DirectoryError::UsernameTaken);
+    /// The user of this name, for the command line.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn named(&self, name: &str) -> Result<Option<UserId>, DirectoryError> {
+        // What is no username is the name of nobody.
+        let Ok(name) = Username::new(name, "") else { return Ok(None) };
+        Ok(self.found(&name).await?.map(|(id, _)| id))
     }
-    let NewUser { id, username, name, role, created_at, .. } = new;
-    Ok(User { id, username: username.written, name, role, created_at })
-}
 
-fn user(row: &Row<'_>) -> rusqlite::Result<User> {
-    Ok(User {
-        id: user_id(row, 0)?,
-        username: row.get(1)?,
-        name: row.get(2)?,
-        role: role(row, 3)?,
-        created_at: Timestamp::from_micros(row.get(4)?),
-    })
-}
+    /// Those of `users` who are here, for the command line.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn known(&self, users: Vec<UserId>) -> Result<HashSet<UserId>, DirectoryError> {
+        let names = self.find_names(users).await?;
+        Ok(names.into_iter().map(|(user, _)| user).collect())
+    }
 
-pub(super) fn user_id(row: &Row<'_>, column: usize) -> rusqlite::Result<UserId> {
-    Ok(UserId::from_bits(u128::from_be_bytes(row.get(column)?)))
-}
-
-pub(super) fn role(row: &Row<'_>, column: usize) -> rusqlite::Result<Role> {
-    // The table's CHECK admits only these two.
-    let operator = row.get_ref(column)?.as_str()? == Role::Operator.as_str();
-    Ok(if operator { Role::Operator } else { Role::Customer })
+    async fn found(
+        &self,
+        username: &Username,
+    ) -> Result<Option<(UserId, PasswordHash)>, DirectoryError> {
+        match self.keeper() {
+            Keeper::Sqlite(sqlite) => sqlite.user_named(username).await,
+            Keeper::Postgres(postgres) => postgres.user_named(username).await,
+        }
+    }
 }
 
 #[cfg(test)]

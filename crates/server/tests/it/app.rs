@@ -156,7 +156,7 @@ impl TestApp {
             role: Role::Operator,
             created_at: app.clock.now(),
         };
-        app.directory.add_user_blocking(user).unwrap();
+        app.directory.take_in(user).await.unwrap();
         self.log_in(username).await
     }
 

@@ -1,5 +1,8 @@
 //! API keys: made once, shown once, good for what they say, and gone when they are deleted.
 
+use std::time::Duration;
+
+use reqwest::Method;
 use serde_json::json;
 
 use crate::app::TestApp;
@@ -33,6 +36,32 @@ async fn a_deleted_key_is_refused_at_once() {
     assert_eq!(app.delete(Some(&token), &path).await.status, 204);
     app.get(Some(&secret), "/v1/me").await.problem(401, "unauthenticated");
     app.delete(Some(&token), &path).await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_deleted_key_is_refused_though_who_deleted_it_hung_up() {
+    let app = TestApp::start().await;
+    let token = app.user("minji").await;
+    let (id, secret) = app.key(&token, &["read"]).await;
+    app.get(Some(&secret), "/v1/me").await.expect(200);
+    // The deletion waits for as long as somebody else writes.
+    let raw = rusqlite::Connection::open(app.data().join("directory.sqlite")).unwrap();
+    raw.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let asked = app.request(Method::DELETE, &format!("/v1/api-keys/{id}")).bearer_auth(&token);
+    asked.timeout(Duration::from_secs(1)).send().await.unwrap_err();
+    raw.execute_batch("COMMIT").unwrap();
+    let count = "SELECT count(*) FROM api_keys";
+    while raw.query_row(count, [], |row| row.get::<_, u32>(0)).unwrap() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // It is gone from the file, and a moment later from memory.
+    for _ in 0..200 {
+        if app.get(Some(&secret), "/v1/me").await.status == 401 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the key is still taken");
 }
 
 #[tokio::test]

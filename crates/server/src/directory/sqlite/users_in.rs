@@ -6,7 +6,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tongjang_core::UserId;
 
 use super::users::user_id;
-use super::{Attempt, DirectoryError, FILE, Username};
+use super::{Attempt, FILE};
+use crate::directory::{DirectoryError, Username};
 
 /// The users of a directory that is only read.
 #[derive(Debug)]

@@ -1,10 +1,11 @@
-//! The tables of the directory, and how those of an earlier version become them.
+//! The tables of the directory in SQLite, and how those of an earlier version become them.
 
 use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{Attempt, DirectoryError};
+use super::Attempt;
+use crate::directory::DirectoryError;
 
 /// Step n brings schema n − 1 to schema n. A step that was released is never changed.
 const STEPS: &[&str] = &[
