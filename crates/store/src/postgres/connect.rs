@@ -68,7 +68,8 @@ impl Target {
                 match timeout(self.patience, set_up).await {
                     Ok(Ok(())) => return Ok((client, driver)),
                     Ok(Err(error)) if error.failure() == Some(Failure::Unavailable) => {
-                        unreached.miss(host, place, Failure::Unavailable, None, words(&error));
+                        let why = error.to_string();
+                        unreached.miss(host, place, Failure::Unavailable, None, why);
                     }
                     // The session would fare no better elsewhere.
                     Ok(Err(error)) => return Err(error),

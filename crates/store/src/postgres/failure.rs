@@ -72,14 +72,10 @@ pub(crate) fn words(error: &(dyn Error + 'static)) -> String {
         if let Some(told) = error.downcast_ref::<tokio_postgres::error::DbError>() {
             return format!("{} (SQLSTATE {})", told.message(), told.code().code());
         }
-        let part = error.to_string();
-        // An `io::Error` shows what it wraps, and then names it as its cause once more.
-        if !said.ends_with(&part) {
-            if !said.is_empty() {
-                said.push_str(": ");
-            }
-            said.push_str(&part);
+        if !said.is_empty() {
+            said.push_str(": ");
         }
+        said.push_str(&error.to_string());
         next = error.source();
     }
     said
@@ -145,12 +141,12 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_of_causes_is_told_once() {
-        let inner = io::Error::new(io::ErrorKind::InvalidData, "the certificate is unknown");
-        let outer = io::Error::other(inner);
-        assert_eq!(words(&outer), "the certificate is unknown");
+    fn a_chain_of_causes_is_told_to_its_end() {
         let wrong = "a=b".parse::<tokio_postgres::Config>().unwrap_err();
         assert_eq!(words(&wrong), "invalid connection string: unknown option `a`");
         assert_eq!(Failure::of(&wrong), Refused);
+        let shown = crate::StoreError::database("start", wrong);
+        let told = "cannot start: invalid connection string: unknown option `a`";
+        assert_eq!(shown.to_string(), told);
     }
 }

@@ -123,3 +123,35 @@ fn unread(path: &Path, error: pem::Error) -> StoreError {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use rustls::CertificateError::Other;
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier as _;
+    use rustls::pki_types::{ServerName, UnixTime};
+
+    use super::*;
+
+    /// What `docs/postgres.md` says of certificates that are signed by themselves.
+    #[test]
+    fn a_certificate_that_is_its_own_root_is_taken_unless_it_is_an_authority() {
+        let verify = |is_ca| {
+            let mut params = CertificateParams::new(["db.example".to_owned()]).unwrap();
+            params.is_ca = is_ca;
+            let signed = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            let mut roots = RootCertStore::empty();
+            roots.add(signed.der().clone()).unwrap();
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
+            let name = ServerName::try_from("db.example").unwrap();
+            let verifier = verifier.build().unwrap();
+            verifier.verify_server_cert(signed.der(), &[], &name, &[], UnixTime::now()).map(drop)
+        };
+        verify(IsCa::NoCa).unwrap();
+        let told = verify(IsCa::Ca(BasicConstraints::Unconstrained)).unwrap_err();
+        let authority = matches!(told, rustls::Error::InvalidCertificate(Other(_)));
+        assert!(authority && told.to_string().contains("CaUsedAsEndEntity"), "{told}");
+    }
+}

@@ -31,7 +31,8 @@ async fn show(client: &Client, setting: &str) -> String {
 async fn a_session_is_set_up_as_its_profile_says() {
     let cluster = Cluster::shared();
     // What a URL may ask for gives way.
-    let odd = "plain?options=-c%20TimeZone=Asia/Seoul%20-c%20search_path=public%20-c%20jit=on";
+    let odd = "plain?options=-c%20TimeZone=Asia/Seoul%20-c%20search_path=public%20-c%20jit=on\
+               %20-c%20default_transaction_isolation=serializable";
     let teller = session(&cluster, "teller", odd).await.unwrap();
     let expected = [
         ("application_name", "tongjang test"),
