@@ -5,6 +5,7 @@ mod export;
 mod history;
 mod import;
 mod list;
+mod migrate;
 mod progress;
 mod serve;
 pub(crate) mod table;
@@ -40,6 +41,8 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Read the whole ledger and check every figure in it
     Verify(StoreArgs),
+    /// Make the tables of a ledger in a PostgreSQL database, or bring them up to date
+    Migrate(migrate::MigrateArgs),
     /// Users of the server
     #[command(subcommand)]
     User(UserCommand),
@@ -77,9 +80,9 @@ enum AccountCommand {
 
 /// The ledger, only to look at; a server may be running.
 fn reader(ledger: &StoreArgs) -> anyhow::Result<LedgerReader> {
-    match ledger.database()? {
+    match ledger.database_blocking()? {
         None => Ok(LedgerReader::Journal(Journal::open_to_read(&only_to_read(&ledger.data))?)),
-        Some(database) => match database {},
+        Some(database) => Ok(LedgerReader::Postgres(database.postgres.reader())),
     }
 }
 
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
     let done = match command.unwrap_or(Command::Serve(Box::new(serve))) {
         Command::Serve(args) => serve::serve(*args),
         Command::Verify(args) => verify::verify(&args),
+        Command::Migrate(args) => migrate::migrate(&args),
         Command::User(UserCommand::Add(args)) => user::add(&args),
         Command::Account(AccountCommand::List(args)) => list::list(&args),
         Command::History(args) => history::history(&args),

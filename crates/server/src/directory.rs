@@ -16,11 +16,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-
 pub use keys::{ApiKey, NewKey};
 pub(crate) use sqlite::FILE;
 pub use sqlite::{Users, labels_in, users_in};
 pub use users::{NewUser, User, Username};
+
+use tongjang_store::StoreError;
+use tongjang_store::postgres::Pool;
 
 use crate::cursor::CursorKey;
 use crate::problem::{Code, Problem};

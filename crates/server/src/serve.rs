@@ -157,9 +157,9 @@ impl Server {
         // callers are turned away and do not wait.
         let listen = |source| StartError::Listen { address: config.listen, source };
         let socket = bound(config.listen).map_err(listen)?;
-        let Opened { teller, thread, reader, directory } = match config.ledger.database()? {
+        let Opened { teller, thread, reader, directory } = match config.ledger.database().await? {
             None => open_journal(&config.ledger.data, &surroundings)?,
-            Some(database) => open_database(database),
+            Some(database) => open_database(&database, limits).await?,
         };
         let Surroundings { clock, random, .. } = surroundings;
         let listener = socket.listen(BACKLOG).map_err(listen)?;
@@ -235,8 +235,14 @@ fn open_journal(data: &Path, surroundings: &Surroundings) -> Result<Opened, Star
 }
 
 /// The same for a ledger in a database.
-fn open_database(database: Database) -> Opened {
-    match database {}
+async fn open_database(database: &Database, limits: Limits) -> Result<Opened, StartError> {
+    let directory = database.directory().await?;
+    let (stores, reader) = (database.stores()?, database.postgres.reader());
+    let tellers = stores.len();
+    let (teller, thread) = Teller::start_shared(stores, limits.teller, &messenger())?;
+    let (store, parts) = (database.store(), database.postgres.parts().count());
+    tracing::info!(%store, parts, tellers, "the ledger is open");
+    Ok(Opened { teller, thread, reader: LedgerReader::Postgres(reader), directory })
 }
 
 /// Gives answers out on the runtime's own threads: waking the handlers from one of these is cheaper

@@ -64,7 +64,7 @@ impl From<StoreError> for Broken {
 
 /// Writes the export.
 pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
-    if args.ledger.database()?.is_none() {
+    if args.ledger.database_blocking()?.is_none() {
         let data = &args.ledger.data;
         let is_ledger = data.join("journal").is_dir();
         anyhow::ensure!(is_ledger, "there is no ledger in {}; see --data", data.display());
@@ -127,9 +127,9 @@ fn events(
     ledger: &StoreArgs,
     each: impl FnMut(&Event) -> Result<(), Broken>,
 ) -> anyhow::Result<Result<(), Broken>> {
-    match ledger.database()? {
+    match ledger.database_blocking()? {
         None => Ok(chronicle::events(&only_to_read(&ledger.data), each).map(|_| ())),
-        Some(database) => match database {},
+        Some(_) => anyhow::bail!("not in a database yet"),
     }
 }
 

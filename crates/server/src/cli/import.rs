@@ -83,9 +83,7 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
             format!("--job must be 1 to {most} visible ASCII characters, and {name:?} is not")
         })?),
     };
-    if let Some(database) = args.ledger.database()? {
-        match database {}
-    }
+    anyhow::ensure!(args.ledger.store.is_none(), "not into a database yet");
     let data = &args.ledger.data;
     let owner = args.owner.as_deref().map(|name| owner(data, name)).transpose()?;
     if args.file.as_os_str() == "-" {

@@ -10,6 +10,7 @@ use super::print;
 use crate::app::{Clock, Random};
 use crate::auth::{Password, PasswordHash, Role};
 use crate::config::StoreArgs;
+use crate::database::runtime;
 use crate::directory::{Directory, NewUser, Username};
 use crate::problem::{Language, Problem};
 use crate::serve::make_data_directory;
@@ -41,8 +42,7 @@ pub(super) fn add(args: &AddArgs) -> anyhow::Result<ExitCode> {
     password.check("/password").map_err(told)?;
     let directory = directory(&args.ledger)?;
     let created_at = Clock::system().now();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let user = runtime.block_on(directory.take_in(NewUser {
+    let user = runtime()?.block_on(directory.take_in(NewUser {
         id: UserId::new(created_at, random.nonce()),
         username,
         password: PasswordHash::of(&password, &random),
@@ -59,12 +59,12 @@ pub(super) fn add(args: &AddArgs) -> anyhow::Result<ExitCode> {
 
 /// The directory of the ledger's users, which is made if there is none.
 fn directory(ledger: &StoreArgs) -> anyhow::Result<Directory> {
-    match ledger.database()? {
+    match ledger.database_blocking()? {
         None => {
             make_data_directory(&ledger.data)?;
             Ok(Directory::open(&ledger.data)?)
         }
-        Some(database) => match database {},
+        Some(database) => Ok(runtime()?.block_on(database.directory())?),
     }
 }
 

@@ -13,9 +13,9 @@ use crate::config::StoreArgs;
 
 /// Verifies the ledger; an error tells the place of the first fault.
 pub(super) fn verify(ledger: &StoreArgs) -> anyhow::Result<ExitCode> {
-    let (summary, notes) = match ledger.database()? {
+    let (summary, notes) = match ledger.database_blocking()? {
         None => of_journal(&ledger.data)?,
-        Some(database) => match database {},
+        Some(_) => anyhow::bail!("not in a database yet"),
     };
     print(&report(&summary, &notes))
 }

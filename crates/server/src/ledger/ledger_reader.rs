@@ -5,6 +5,7 @@ use tongjang_core::{
     UserId,
 };
 use tongjang_store::journal::JournalReader;
+use tongjang_store::postgres::PostgresReader;
 use tongjang_store::{
     EntryFilter, EntryPage, EntryQuery, LedgerTotals, Order, Reader, Row, StoreError, Summary,
 };
@@ -14,6 +15,8 @@ use tongjang_store::{
 pub enum LedgerReader {
     /// Of a journal.
     Journal(JournalReader),
+    /// Of a database.
+    Postgres(PostgresReader),
 }
 
 impl LedgerReader {
@@ -21,6 +24,7 @@ impl LedgerReader {
     pub(super) fn has_accounts_in_memory(&self) -> bool {
         match self {
             Self::Journal(_) => true,
+            Self::Postgres(_) => false,
         }
     }
 }
@@ -30,6 +34,7 @@ macro_rules! ask {
     ($ledger:expr, $reader:ident => $question:expr) => {
         match $ledger {
             LedgerReader::Journal($reader) => $question,
+            LedgerReader::Postgres($reader) => $question,
         }
     };
 }

@@ -15,7 +15,7 @@ struct Step {
     plain_only: bool,
 }
 
-const STEPS: [Step; 3] = [
+const STEPS: [Step; 4] = [
     Step {
         version: 1,
         name: "ledger",
@@ -32,6 +32,12 @@ const STEPS: [Step; 3] = [
         version: 3,
         name: "rights",
         sql: include_str!("migrations/0003-rights.sql"),
+        plain_only: false,
+    },
+    Step {
+        version: 4,
+        name: "directory",
+        sql: include_str!("migrations/0004-directory.sql"),
         plain_only: false,
     },
 ];

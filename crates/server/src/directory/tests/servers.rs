@@ -6,6 +6,7 @@ use tongjang_core::{AccountId, Timestamp};
 
 use super::behaviour::{key, made_at_once, minji, user};
 use super::database::{Tables, pool_to};
+use tongjang_store::postgres::Profile;
 use crate::app::Random;
 use crate::auth::{Auth, SecretHash};
 use crate::directory::{Directory, DirectoryError};
@@ -88,9 +89,9 @@ async fn two_servers_that_make_keys_at_once_keep_to_the_limit() {
     made_at_once([&one, &other]).await;
 }
 
-/// The options of connections whose writes give way to whoever was faster: a transaction sees only
+/// The settings of connections whose writes give way to whoever was faster: a transaction sees only
 /// what was there when it began.
-const STRICT: &str = "-c role=tongjang_app -c default_transaction_isolation=serializable";
+const STRICT: &str = "SET default_transaction_isolation = 'serializable'";
 
 /// Lets `work` run into what somebody else has written and not yet committed.
 async fn after_a_faster_one<T: Send + 'static>(
