@@ -17,7 +17,11 @@ pub(super) struct Tables(Database);
 impl Tables {
     /// Empty tables in a new database.
     pub(super) fn new() -> Self {
-        let cluster = Cluster::shared();
+        Self::on(Cluster::shared())
+    }
+
+    /// The same on a server that is not everybody's.
+    pub(super) fn on(cluster: &Cluster) -> Self {
         let database = cluster.database();
         cluster.execute(&database, ROLE);
         let schema = "CREATE SCHEMA tongjang; GRANT USAGE ON SCHEMA tongjang TO tongjang_app;";

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tongjang_cluster::Cluster;
 use tongjang_core::{AccountId, Timestamp};
 
 use super::behaviour::{key, made_at_once, minji, user};
@@ -165,6 +166,23 @@ async fn a_database_that_is_gone_is_503_and_told_with_its_cause() {
     let error = Directory::on_postgres(pool_to(&config, Profile::DIRECTORY)).await.unwrap_err();
     assert!(matches!(error, DirectoryError::Pool { .. }), "{error}");
     assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_that_was_killed_is_found_again_with_all_that_was_answered() {
+    let mut cluster = Cluster::start();
+    let tables = Tables::on(&cluster);
+    let server = tables.directory().await;
+    let minji = minji(&server).await;
+    let new = key(minji, 1);
+    server.add_key(new.clone()).await.unwrap();
+    cluster.kill();
+    assert_eq!(server.user(minji).await.unwrap_err().code(), Code::StoreUnavailable);
+    let refused = server.add_key(key(minji, 2)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::StoreUnavailable);
+    cluster.start_again();
+    assert_eq!(server.keys(minji).await, Ok(vec![new.key]));
+    assert_eq!(server.add_key(key(minji, 2)).await, Ok(true));
 }
 
 #[tokio::test]
