@@ -7,11 +7,11 @@ use tongjang_core::{AccountId, Timestamp};
 
 use super::behaviour::{key, made_at_once, minji, user};
 use super::database::{Tables, pool_to};
-use tongjang_store::postgres::Profile;
 use crate::app::Random;
 use crate::auth::{Auth, SecretHash};
 use crate::directory::{Directory, DirectoryError};
 use crate::problem::Code;
+use tongjang_store::postgres::Profile;
 
 fn at(micros: i64) -> Timestamp {
     Timestamp::from_micros(1_763_856_000_000_000 + micros)
