@@ -63,7 +63,6 @@ pub struct Postgres {
 }
 
 /// So many queries are under way at once at most.
-const READERS: usize = 16;
 
 impl Postgres {
     /// The ledger at `target`, with a pool of connections for queries.
