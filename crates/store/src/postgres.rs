@@ -62,8 +62,6 @@ pub struct Postgres {
     reader: PostgresReader,
 }
 
-/// So many queries are under way at once at most.
-
 impl Postgres {
     /// The ledger at `target`, with a pool of connections for queries.
     ///
