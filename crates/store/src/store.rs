@@ -123,8 +123,8 @@ pub trait Reader: Clone + Send + Sync + 'static {
         places.iter().map(|(bank, number)| self.account_by_number(bank, number)).collect()
     }
 
-    /// What the accounts `ids` were opened as, each in its place. That never changes, so a store may
-    /// remember it.
+    /// What the accounts `ids` were opened as, each in its place. That never changes, so a store
+    /// may remember it.
     fn openings(&self, ids: &[AccountId]) -> Result<Vec<Option<Arc<Opened>>>, StoreError> {
         let accounts = self.accounts_by_id(ids)?;
         let opened = |account: Account| account.opened().clone();

@@ -48,7 +48,8 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 5.0, value_name = "SECONDS", value_parser = super::http::seconds)]
     seconds: f64,
     /// Into how many parts the ledgers are divided
-    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 16, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..))]
     parts: u16,
     /// Leave out what the constraints cost
     #[arg(long)]

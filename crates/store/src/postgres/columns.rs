@@ -1,4 +1,4 @@
-//! Rows of the tables as the core's types. Whatever does not fit them is damage, told with its place.
+//! Rows of the tables as the core's types. What does not fit them is damage, told with its place.
 
 use std::sync::Arc;
 
