@@ -54,11 +54,14 @@ CREATE TABLE tongjang.accounts (
 ) WITH (fillfactor = 60);
 
 -- Which part an account of this id is in, and the list of all of them. An index with a condition is
--- for those statements alone that repeat it: while the tables have no statistics, the planner would
--- take it for any other that names its first columns.
+-- for those statements alone that name the column in it: while the tables have no statistics, the
+-- planner would take it for any other that names its first columns. That column never changes, as
+-- an account whose indexes an update concerns is written into each of them anew.
 CREATE INDEX accounts_by_id ON tongjang.accounts (id);
-CREATE INDEX accounts_by_opening ON tongjang.accounts (opened_at, id) WHERE version > 0;
-CREATE INDEX accounts_by_owner ON tongjang.accounts (part, owner, opened_at, id) WHERE version > 0;
+CREATE INDEX accounts_by_opening ON tongjang.accounts (opened_at, id)
+    WHERE opened_at IS NOT NULL;
+CREATE INDEX accounts_by_owner ON tongjang.accounts (part, owner, opened_at, id)
+    WHERE opened_at IS NOT NULL;
 
 CREATE TABLE tongjang.account_numbers (
     part       smallint NOT NULL CHECK (part >= 0),
@@ -126,7 +129,7 @@ ALTER TABLE tongjang.accounts ADD CONSTRAINT accounts_balance
     REFERENCES tongjang.entries (part, account_id, number, balance, currency);
 
 CREATE INDEX entries_by_time ON tongjang.entries (part, account_id, direction, booked_at)
-    WHERE number > 0;
+    WHERE booked_at IS NOT NULL;
 
 CREATE TABLE tongjang.status_changes (
     part       smallint    NOT NULL,
