@@ -83,3 +83,28 @@ $$;
 CREATE TRIGGER entries_follow AFTER INSERT ON tongjang.entries
     REFERENCING NEW TABLE AS added
     EXECUTE FUNCTION tongjang.follow();
+
+-- A transaction is written by one statement: a debit and a credit of one amount, currency, kind and
+-- time. Sums are taken over the whole statement, so this costs little where foreign keys from each
+-- side to the other would cost most of all.
+CREATE FUNCTION tongjang.balance() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    odd uuid;
+BEGIN
+    SELECT transaction_id INTO odd FROM added GROUP BY transaction_id
+        HAVING count(*) <> 2 OR sum(direction) <> 0
+            OR min(amount) <> max(amount) OR min(currency) <> max(currency)
+            OR min(kind) <> max(kind) OR min(booked_at) <> max(booked_at)
+        LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'tongjang: transaction % is not a debit and a credit of one amount', odd
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER entries_balance AFTER INSERT ON tongjang.entries
+    REFERENCING NEW TABLE AS added
+    EXECUTE FUNCTION tongjang.balance();
