@@ -9,6 +9,7 @@ mod address;
 mod batch;
 mod book;
 mod census;
+pub mod chronicle;
 mod columns;
 mod connect;
 mod counters;
@@ -29,6 +30,7 @@ mod session;
 mod target;
 mod tls;
 mod values;
+pub mod verify;
 mod writing;
 
 pub use batch::PostgresStore;
