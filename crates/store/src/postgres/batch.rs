@@ -50,7 +50,7 @@ impl PostgresStore {
     ) -> Result<Self, StoreError> {
         let clock = Timestamp::EPOCH;
         Ok(Self {
-            line: Line::new(target)?,
+            line: Line::new(target, "tongjang teller")?,
             parts,
             places,
             counters,
