@@ -13,6 +13,7 @@ mod carry;
 mod carry_refused;
 mod carry_retry;
 mod cli;
+mod copy;
 mod edge;
 mod errors;
 mod failing;
