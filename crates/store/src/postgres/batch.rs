@@ -172,6 +172,12 @@ impl PostgresStore {
         })
     }
 
+    /// Ends the batch under way, if there is one, without a trace.
+    pub fn abandon(&mut self) {
+        self.book = PostgresBook::new(self.parts, self.clock);
+        self.give_up();
+    }
+
     /// Ends a transaction of which nothing is to stay.
     fn give_up(&mut self) {
         self.line.give_up();
