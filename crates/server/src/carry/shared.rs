@@ -11,7 +11,7 @@ use std::time::Duration;
 use tongjang_core::{
     AccountId, AccountNumber, Bank, Book, Command, Event, IdempotencyKey, Request, Status, UserId,
 };
-use tongjang_store::postgres::{PostgresReader, PostgresStore};
+use tongjang_store::postgres::{PostgresReader, PostgresRehearsal, PostgresStore};
 use tongjang_store::{Chance, Reader, Store, StoreError};
 
 use super::import::{Import, Importing, Row, SCOPE, Tally};
@@ -23,15 +23,32 @@ const AGAIN: u32 = 40;
 /// How often they are tried again while the database cannot be reached: for about ten seconds.
 const LATER: u32 = 15;
 
-/// An import into a database.
-pub(crate) struct SharedImport {
-    import: Import<PostgresStore>,
+/// A store whose batch can be given up.
+pub(crate) trait Abandon: Store {
+    /// Ends the batch under way, if there is one, without a trace.
+    fn abandon(&mut self);
+}
+
+impl Abandon for PostgresStore {
+    fn abandon(&mut self) {
+        PostgresStore::abandon(self);
+    }
+}
+
+impl Abandon for PostgresRehearsal {
+    /// What it has read does no harm.
+    fn abandon(&mut self) {}
+}
+
+/// An import into a database, or the rehearsal of one.
+pub(crate) struct SharedImport<S> {
+    import: Import<S>,
     reader: PostgresReader,
 }
 
-impl SharedImport {
+impl<S: Abandon> SharedImport<S> {
     /// The same import where the store is shared. `reader` reads it, too.
-    pub(crate) fn new(mut import: Import<PostgresStore>, reader: PostgresReader) -> Self {
+    pub(crate) fn new(mut import: Import<S>, reader: PostgresReader) -> Self {
         import.is_shared = true;
         Self { import, reader }
     }
@@ -138,7 +155,7 @@ fn names(line: &Line) -> impl Iterator<Item = &Named> {
     one.into_iter().chain(other)
 }
 
-impl Importing for SharedImport {
+impl<S: Abandon> Importing for SharedImport<S> {
     const ROWS: usize = 512;
 
     fn rows(&mut self, rows: &[Row], stop: bool) -> Result<Vec<Result<(), Problem>>, StoreError> {

@@ -9,6 +9,9 @@ use crate::bench::{batch, engine, fill, history, http, mixed, noop, restart, scr
 /// The options of `tongjang bench`.
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
+    /// To be refused with a word about it
+    #[arg(id = "of_bench", long = "store", global = true, hide = true, value_name = "URL")]
+    store: Option<std::ffi::OsString>,
     #[command(subcommand)]
     what: Option<What>,
 }
@@ -36,6 +39,10 @@ enum What {
 
 /// Measures what is asked for; says what there is if nothing is.
 pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        args.store.is_none(),
+        "what is measured is a ledger in a folder only, not one in a database"
+    );
     let Some(what) = &args.what else {
         let mut all = super::Cli::command();
         all.build();

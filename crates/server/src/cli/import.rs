@@ -47,10 +47,10 @@ A line under a job that was done with other contents is refused. So is again wha
 before. To try refused lines once more, import the file that --rejects kept of them; lines with a \
 transaction_id need another --job then, and lines with an idempotency_key another key.
 
-It takes the ledger's lock, so stop the server first. A running server takes openings, deposits, \
-withdrawals and transfers on its own accounts at POST /v1/batches. Its keys are those of who sends \
-them and not those of imports: do not import afterwards what was sent there, it would be booked \
-again.")]
+In a folder it takes the ledger's lock, so stop the server first; into a database (--store) it \
+books while servers go on. A running server takes openings, deposits, withdrawals and transfers on \
+its own accounts at POST /v1/batches. Its keys are those of who sends them and not those of \
+imports: do not import afterwards what was sent there, it would be booked again.")]
 pub(super) struct ImportArgs {
     /// The file, or - for standard input: CSV, NDJSON, or what --rejects kept
     file: PathBuf,
@@ -157,9 +157,13 @@ fn with_store<R: Read>(
     length: Option<u64>,
 ) -> anyhow::Result<ExitCode> {
     if let Some(database) = args.ledger.database_blocking()? {
-        anyhow::ensure!(!args.dry_run, "not into a database yet");
-        let import = Import::new(database.postgres.teller()?, job, owner);
-        return run(args, rows, SharedImport::new(import, database.postgres.reader()), length);
+        let (ledger, reader) = (&database.postgres, database.postgres.reader());
+        if args.dry_run {
+            let import = Import::new(ledger.rehearsal()?, job, owner);
+            return run(args, rows, SharedImport::new(import, reader), length);
+        }
+        let import = Import::new(ledger.teller()?, job, owner);
+        return run(args, rows, SharedImport::new(import, reader), length);
     }
     let data = &args.ledger.data;
     let config = JournalConfig::new(data, Random::system().bytes());

@@ -10,6 +10,7 @@ mod batches;
 mod batches_refused;
 mod bench;
 mod carry;
+mod carry_database;
 mod carry_refused;
 mod carry_retry;
 mod cli;

@@ -174,8 +174,13 @@ impl PostgresStore {
 
     /// Ends the batch under way, if there is one, without a trace.
     pub fn abandon(&mut self) {
-        self.book = PostgresBook::new(self.parts, self.clock);
+        drop(self.taken());
+    }
+
+    /// Ends the batch under way without a trace, and gives what it has brought in.
+    pub(super) fn taken(&mut self) -> PostgresBook {
         self.give_up();
+        std::mem::replace(&mut self.book, PostgresBook::new(self.parts, self.clock))
     }
 
     /// Ends a transaction of which nothing is to stay.
