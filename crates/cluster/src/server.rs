@@ -224,7 +224,10 @@ impl Server {
         process::signal(child.id(), Signal::KILL);
         let _ = child.wait();
         self.watchdog.tell(None);
+        let mut looks = 0;
         while !children.iter().all(|id| process::gone(*id)) {
+            looks += 1;
+            assert!(looks < LOOKS, "a process of the server outlives `kill -9`");
             sleep(BETWEEN);
         }
     }

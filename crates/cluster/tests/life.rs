@@ -10,6 +10,10 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 use tongjang_cluster::{Cluster, Database};
 
+/// How many are asking something under the name `busy`.
+const BUSY: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'busy' AND state = 'active'";
+
 /// A connection as the project's own are made: by the address.
 async fn connect(database: &Database, application_name: &str) -> Client {
     let mut config: tokio_postgres::Config = database.url().parse().unwrap();
@@ -114,10 +118,21 @@ async fn a_killed_server_comes_back_with_what_was_committed() {
     let port = cluster.port();
     let client = connect(&database, "guest").await;
     client.batch_execute("BEGIN; INSERT INTO a VALUES (100)").await.unwrap();
-    let guests = cluster.backends(&database, Some("guest"));
-    assert!(runs(guests[0]));
+    // One that is busy would not notice for long that the server is gone.
+    let busy = connect(&database, "busy").await;
+    let long = tokio::spawn(async move {
+        let numbers = "generate_series(1, 100000)";
+        let query = format!("SELECT count(*) FROM {numbers} a, {numbers} b, {numbers} c");
+        busy.simple_query(&query).await
+    });
+    while cluster.query_text(&database, BUSY).unwrap() == "0" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let all = cluster.backends(&database, None);
+    assert_eq!(all.iter().filter(|id| runs(**id)).count(), 2);
     cluster.kill();
-    assert!(!runs(guests[0]));
+    assert_eq!(all.iter().filter(|id| runs(**id)).count(), 0);
+    assert!(long.await.unwrap().is_err());
     assert!(client.batch_execute("COMMIT").await.is_err());
     cluster.start_again();
     assert_eq!(cluster.port(), port);

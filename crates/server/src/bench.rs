@@ -9,10 +9,12 @@
 pub(crate) mod batch;
 mod cold;
 mod count;
+pub(crate) mod database;
 pub(crate) mod engine;
 mod explained;
 mod figures;
 pub(crate) mod fill;
+mod fresh_database;
 pub(crate) mod history;
 pub(crate) mod http;
 mod lean_book;

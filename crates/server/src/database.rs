@@ -43,7 +43,7 @@ pub enum DatabaseError {
 
 /// So many tellers book at once, unless it is said: while one waits for the database, another
 /// decides.
-const TELLERS: usize = 2;
+pub(crate) const TELLERS: usize = 2;
 
 /// How many connections the directory may have: its questions are short.
 const DIRECTORY_CONNECTIONS: usize = 4;

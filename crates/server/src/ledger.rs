@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tongjang_core::{Account, AccountId, AccountNumber, Bank, Command, Request, UserId};
+use tongjang_core::{Account, AccountId, AccountNumber, Bank, Command, Opened, Request, UserId};
 use tongjang_store::{Answer, Brief, BundleReply, Reader as _, StoreError, Teller, Together};
 
 pub use self::ledger_reader::LedgerReader;
@@ -187,6 +187,18 @@ impl Ledger {
         match self.at_once() {
             Some(reader) => Ok(reader.account(id)?),
             None => self.query(move |reader| reader.account(id)).await,
+        }
+    }
+
+    /// What the accounts `ids` were opened as, each in its place. It is asked of a database once.
+    ///
+    /// # Errors
+    /// 503, if the store fails.
+    pub async fn openings(&self, ids: Vec<AccountId>) -> Result<Vec<Option<Arc<Opened>>>, Problem> {
+        match (self.at_once(), self.reader.openings_at_hand(&ids)) {
+            (Some(reader), _) => Ok(reader.openings(&ids)?),
+            (None, Some(known)) => Ok(known),
+            (None, None) => self.query(move |reader| reader.openings(&ids)).await,
         }
     }
 

@@ -109,11 +109,10 @@ pub enum StoreError {
         what: String,
     },
     /// The database has the schema of another version.
-    #[error("the database has schema {found}, and this version needs {known}; {}", if *found < *known {
-        "run `tongjang migrate`"
-    } else {
-        "run a newer version"
-    })]
+    #[error(
+        "the database has schema {found}, and this version needs {known}; {}",
+        if *found < *known { "run `tongjang migrate`" } else { "run a newer version" }
+    )]
     Schema {
         /// The step found.
         found: i32,

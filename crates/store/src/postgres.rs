@@ -67,9 +67,6 @@ pub struct Postgres {
     reader: PostgresReader,
 }
 
-/// So many queries are under way at once at most.
-const READERS: usize = 16;
-
 impl Postgres {
     /// The ledger at `target`, with a pool of connections for queries.
     ///

@@ -1,8 +1,10 @@
 //! The two faces of a store: the one that the teller owns, and the one that queries use.
 
+use std::sync::Arc;
+
 use tongjang_core::{
-    Account, AccountId, AccountNumber, Bank, Book, EntryNumber, Request, Timestamp, Transaction,
-    TransactionId, Tried, UserId,
+    Account, AccountId, AccountNumber, Bank, Book, EntryNumber, Opened, Request, Timestamp,
+    Transaction, TransactionId, Tried, UserId,
 };
 
 use crate::StoreError;
@@ -119,6 +121,20 @@ pub trait Reader: Clone + Send + Sync + 'static {
         places: &[(Bank, AccountNumber)],
     ) -> Result<Vec<Option<AccountId>>, StoreError> {
         places.iter().map(|(bank, number)| self.account_by_number(bank, number)).collect()
+    }
+
+    /// What the accounts `ids` were opened as, each in its place. That never changes, so a store
+    /// may remember it.
+    fn openings(&self, ids: &[AccountId]) -> Result<Vec<Option<Arc<Opened>>>, StoreError> {
+        let accounts = self.accounts_by_id(ids)?;
+        let opened = |account: Account| account.opened().clone();
+        Ok(accounts.into_iter().map(|account| account.map(opened)).collect())
+    }
+
+    /// The same if all of it is in memory; `None` if the store has to be asked.
+    fn openings_at_hand(&self, ids: &[AccountId]) -> Option<Vec<Option<Arc<Opened>>>> {
+        let _ = ids;
+        None
     }
 
     /// At most `limit` accounts of `owner` (of everybody, if `None`; settlement accounts only in

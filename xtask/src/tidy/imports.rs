@@ -31,10 +31,9 @@ const DEPENDENCIES: [Dependencies; 5] = [
             "axum",
             "tower",
             "serde",
-            "serde_json",
             "rusqlite",
         ],
-        why: "a store knows the core, and neither HTTP nor JSON nor users",
+        why: "a store knows the core, and neither HTTP nor users",
     },
     Dependencies {
         manifest: "crates/server/Cargo.toml",

@@ -1,11 +1,13 @@
 //! What deposits, withdrawals and transfers share: whose account it is, having it booked, and
 //! answering with the transaction.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 use tongjang_core::{
-    Account, AccountId, Amount, Command, Entry, Event, Memo, Metadata, Transaction,
+    Account, AccountId, Amount, Command, Entry, Event, Memo, Metadata, Opened, Transaction,
 };
 use utoipa::ToSchema;
 
@@ -43,13 +45,17 @@ impl Movement {
     }
 }
 
-/// The account `id`, if the caller owns it.
+/// What the account `id` was opened as, if the caller owns it.
 ///
 /// # Errors
 /// 404 `not-found`, or 403 `not-account-owner` before anything else is told.
-pub(crate) async fn owned(app: &App, caller: &Caller, id: AccountId) -> Result<Account, Problem> {
+pub(crate) async fn owned(
+    app: &App,
+    caller: &Caller,
+    id: AccountId,
+) -> Result<Arc<Opened>, Problem> {
     let account = existing(app, id).await?;
-    if account.owner() == caller.user { Ok(account) } else { Err(not_owner()) }
+    if account.owner == caller.user { Ok(account) } else { Err(not_owner()) }
 }
 
 /// The account `id`, if the caller owns it or is an operator, who may read all.
@@ -61,7 +67,7 @@ pub(crate) async fn readable(
     caller: &Caller,
     id: AccountId,
 ) -> Result<Account, Problem> {
-    let account = existing(app, id).await?;
+    let account = app.ledger.account(id).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
     let allowed = account.owner() == caller.user || caller.is_operator();
     if allowed { Ok(account) } else { Err(not_owner()) }
 }
@@ -89,8 +95,9 @@ pub(crate) async fn teller_of(
     }
 }
 
-async fn existing(app: &App, id: AccountId) -> Result<Account, Problem> {
-    app.ledger.account(id).await?.ok_or_else(|| Problem::new(Code::NotFound))
+async fn existing(app: &App, id: AccountId) -> Result<Arc<Opened>, Problem> {
+    let found = app.ledger.openings(vec![id]).await?.pop();
+    found.flatten().ok_or_else(|| Problem::new(Code::NotFound))
 }
 
 fn not_owner() -> Problem {
@@ -160,12 +167,12 @@ pub(crate) async fn viewers(
         return Ok(transactions.iter().map(|_| Viewer::Operator).collect());
     }
     let entries = transactions.iter().flat_map(|transaction| &transaction.entries);
-    let accounts = app.ledger.accounts(entries.map(|entry| entry.account).collect()).await?;
+    let accounts = app.ledger.openings(entries.map(|entry| entry.account).collect()).await?;
     let mut accounts = accounts.into_iter();
     let viewer = |transaction: &&Transaction| {
         let entries = transaction.entries.iter().zip(accounts.by_ref());
         let own = entries.filter_map(|(entry, account)| {
-            account.is_some_and(|account| account.owner() == caller.user).then_some(entry.account)
+            account.is_some_and(|account| account.owner == caller.user).then_some(entry.account)
         });
         let own: Vec<_> = own.collect();
         if own.is_empty() { Err(not_owner()) } else { Ok(Viewer::Owner(own)) }
@@ -186,9 +193,8 @@ pub(crate) fn counterparties<'a>(entries: impl Iterator<Item = &'a Entry>) -> Ve
 pub(crate) async fn parties(app: &App, mut accounts: Vec<AccountId>) -> Result<Parties, Problem> {
     accounts.sort_unstable();
     accounts.dedup();
-    let found = app.ledger.accounts(accounts).await?;
-    let party =
-        |account: Account| (account.id(), Party { opened: account.opened().clone(), name: None });
+    let found = app.ledger.openings(accounts).await?;
+    let party = |opened: Arc<Opened>| (opened.id, Party { opened, name: None });
     let mut parties: Parties = found.into_iter().flatten().map(party).collect();
     if !parties.is_empty() {
         let owners = parties.values().map(|party| party.opened.owner).collect();

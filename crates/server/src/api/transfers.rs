@@ -61,10 +61,12 @@ async fn receiver(app: &App, target: &Target) -> Result<AccountId, Problem> {
         // The ledger's own accounts are no target, and look like none at all.
         AccountName::Id(id) => app
             .ledger
-            .account(id)
+            .openings(vec![id])
             .await?
-            .filter(|account| !account.opened().is_settlement())
-            .map(|account| account.id()),
+            .pop()
+            .flatten()
+            .filter(|account| !account.is_settlement())
+            .map(|account| account.id),
         AccountName::Place(bank, number) => app.ledger.account_by_number(&bank, &number).await?,
         AccountName::Nowhere => None,
     };
@@ -124,7 +126,7 @@ async fn transfer(
             Code::NotFound => unknown("/from_account"),
             _ => problem,
         })?
-        .id();
+        .id;
     let to = receiver(&app, &body.to_account).await?;
     let as_whom = caller.as_owner();
     let command = Command::Transfer { from, to, amount, memo, to_memo, metadata };

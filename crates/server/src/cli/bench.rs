@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Subcommand};
 
-use crate::bench::{batch, engine, fill, history, http, mixed, noop, restart, scratch};
+use crate::bench::{batch, database, engine, fill, history, http, mixed, noop, restart, scratch};
 
 /// The options of `tongjang bench`.
 #[derive(Debug, Args)]
@@ -32,6 +32,8 @@ enum What {
     Mixed(mixed::Args),
     /// Starts after a clean stop and after `kill -9`
     Restart(restart::Args),
+    /// Deposits through the server on PostgreSQL, against a transaction a deposit
+    Database(database::Args),
     /// Serve POSTs that do nothing; the others start this by themselves
     #[command(hide = true)]
     Noop,
@@ -41,7 +43,8 @@ enum What {
 pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(
         args.store.is_none(),
-        "what is measured is a ledger in a folder only, not one in a database"
+        "these measure ledgers of their own, in a folder only; `tongjang bench database` starts a \
+         PostgreSQL of its own"
     );
     let Some(what) = &args.what else {
         let mut all = super::Cli::command();
@@ -60,6 +63,7 @@ pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         What::History(args) => history::run(args),
         What::Mixed(args) => mixed::run(args),
         What::Restart(args) => restart::run(args),
+        What::Database(args) => database::run(args),
         What::Noop => noop::run(),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -1,8 +1,10 @@
 //! The reader of whichever store the server runs on: each question goes to the one that is there.
 
+use std::sync::Arc;
+
 use tongjang_core::{
-    Account, AccountId, AccountNumber, Bank, EntryNumber, Timestamp, Transaction, TransactionId,
-    UserId,
+    Account, AccountId, AccountNumber, Bank, EntryNumber, Opened, Timestamp, Transaction,
+    TransactionId, UserId,
 };
 use tongjang_store::journal::JournalReader;
 use tongjang_store::postgres::PostgresReader;
@@ -54,6 +56,14 @@ impl Reader for LedgerReader {
 
     fn accounts_by_id(&self, ids: &[AccountId]) -> Result<Vec<Option<Account>>, StoreError> {
         ask!(self, reader => reader.accounts_by_id(ids))
+    }
+
+    fn openings(&self, ids: &[AccountId]) -> Result<Vec<Option<Arc<Opened>>>, StoreError> {
+        ask!(self, reader => reader.openings(ids))
+    }
+
+    fn openings_at_hand(&self, ids: &[AccountId]) -> Option<Vec<Option<Arc<Opened>>>> {
+        ask!(self, reader => reader.openings_at_hand(ids))
     }
 
     fn accounts_by_number(

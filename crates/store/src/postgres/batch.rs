@@ -10,7 +10,7 @@ use tongjang_core::{AccountId, Event, Request, Timestamp, Tried, UserId};
 use super::book::PostgresBook;
 use super::line::Line;
 use super::loading::{Locks, Wanted};
-use super::places::{Parts, Places};
+use super::places::{Parts, Place, Places};
 use super::values::{Instant, Uuid};
 use super::writing::Rows;
 use super::{Counters, Target};
@@ -250,8 +250,8 @@ impl Store for PostgresStore {
                 self.clock = self.clock.max(self.book.earliest);
                 let opened = self.book.held.values().filter(|held| held.locked_at.is_none());
                 let places = opened.map(|held| {
-                    let currency = held.account.currency();
-                    (held.account.id(), super::places::Place { part: held.part, currency })
+                    let (part, opened) = (held.part, held.account.opened().clone());
+                    (held.account.id(), Place { part, opened })
                 });
                 self.places.put(places.collect::<Vec<_>>());
                 self.line.wrote(self.book.events.len());

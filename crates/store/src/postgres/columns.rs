@@ -1,4 +1,4 @@
-//! Rows of the tables as the core's types. Whatever does not fit them is damage, told with its place.
+//! Rows of the tables as the core's types. What does not fit them is damage, told with its place.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(super) const ACCOUNT: &str = "a.part, a.id, a.owner, a.currency, a.bank, a.n
 /// The columns that [`entry`] reads, of `tongjang.entries AS e`.
 pub(super) const ENTRY: &str = "e.account_id, e.number, e.direction, e.amount, e.balance, \
     e.memo, e.counterparty_id, e.credit_count, e.credit_total, e.hash, e.transaction_id, e.kind, \
-    e.booked_at, e.currency, e.metadata, e.part, e.mirror_part";
+    e.booked_at, e.currency, e.metadata, e.part";
 
 /// An account as it stands in its table.
 pub(super) struct AccountRow {
@@ -37,8 +37,6 @@ pub(super) struct EntryRow {
     pub(super) currency: Currency,
     /// Of a debit alone.
     pub(super) metadata: Option<Metadata>,
-    pub(super) part: i16,
-    pub(super) mirror_part: i16,
 }
 
 /// What a column must be and is not.
@@ -136,8 +134,6 @@ pub(super) fn entry(row: &Row) -> Result<EntryRow, StoreError> {
                 None => None,
                 Some(text) => Some(read_metadata(text).ok_or(Bad("metadata"))?),
             },
-            part,
-            mirror_part: row.get(16),
         })
     };
     let place = format_args!("entry {number} of account {account} in part {part}").to_string();

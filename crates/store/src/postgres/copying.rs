@@ -13,7 +13,7 @@ use tongjang_core::{AccountId, Book, Event, Opened, Timestamp};
 use super::book::PostgresBook;
 use super::line::{Line, Statements};
 use super::loading::Locks;
-use super::places::{Parts, Places};
+use super::places::{Parts, Place, Places};
 use super::values::Uuid;
 use super::writing::Rows;
 use super::{Postgres, columns};
@@ -171,7 +171,6 @@ impl Batch<'_> {
         statements: &Statements,
         events: Vec<Event>,
     ) -> Result<PostgresBook, StoreError> {
-        let attempt = |error| StoreError::database("find the accounts of a copy", error);
         let (mut opened, mut touched, mut own) = (HashSet::new(), BTreeSet::new(), BTreeSet::new());
         for event in &events {
             match event {
@@ -189,8 +188,8 @@ impl Batch<'_> {
         }
         touched.retain(|id| !opened.contains(id));
         let loading = &statements.loading;
-        let found = loading.places_of(client, &touched, self.places).await.map_err(attempt)?;
-        let own = loading.places_of(client, &own, self.places).await.map_err(attempt)?;
+        let found = loading.places_of(client, &touched, self.places).await?;
+        let own = loading.places_of(client, &own, self.places).await?;
         if let Some(missing) = touched.iter().find(|id| !found.contains_key(id)) {
             return Err(StoreError::Damaged {
                 place: format!("account {missing}"),
@@ -225,8 +224,8 @@ impl Batch<'_> {
     fn remember(&self, book: &PostgresBook) {
         let opened = book.held.values().filter(|held| held.locked_at.is_none());
         let places = opened.map(|held| {
-            let currency = held.account.currency();
-            (held.account.id(), super::places::Place { part: held.part, currency })
+            let (part, opened) = (held.part, held.account.opened().clone());
+            (held.account.id(), Place { part, opened })
         });
         self.places.put(places.collect::<Vec<_>>());
     }

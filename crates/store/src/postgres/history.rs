@@ -62,8 +62,8 @@ static WITH_RANK: LazyLock<String> = LazyLock::new(|| {
                 CASE WHEN s.reached THEN s.middle ELSE s.high END
             FROM (
                 SELECT s.low, s.high, e.number AS middle, $5::bigint <=
-                    CASE WHEN $6::smallint = 1 THEN e.credit_count ELSE e.number - e.credit_count END
-                    AS reached
+                    CASE WHEN $6::smallint = 1 THEN e.credit_count
+                        ELSE e.number - e.credit_count END AS reached
                 FROM search AS s JOIN tongjang.entries AS e ON e.part = $1 AND e.account_id = $2
                     AND e.number = s.low + (s.high - s.low) / 2
                 WHERE s.high - s.low > 1

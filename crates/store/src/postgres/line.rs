@@ -65,8 +65,8 @@ impl Line {
         self.runtime.block_on(work(client, statements))
     }
 
-    /// Told of `events` that were committed. As long as the tables are small, every index is as good
-    /// as any other to the planner, also one that leads through all of a settlement account's
+    /// Told of `events` that were committed. As long as the tables are small, every index is as
+    /// good as any other to the planner, also one that leads through all of a settlement account's
     /// entries; and a plan once made is kept, by the checks of foreign keys too.
     pub(super) fn wrote(&mut self, events: usize) {
         self.written += events as u64;

@@ -7,7 +7,7 @@ use tokio_postgres::{Client, Error, Row, Statement};
 use tongjang_core::{AccountId, Bank, Command, Currency, Event, IdempotencyKey, Request, UserId};
 
 use super::book::{Held, PostgresBook};
-use super::columns::{self, ACCOUNT};
+use super::columns::{self, ACCOUNT, AccountRow};
 use super::outcomes::{self, KeyRow, every};
 use super::places::{Parts, Place, Places};
 use super::values::Uuid;
@@ -63,12 +63,13 @@ impl Loading {
                     ON a.part = w.part AND a.id = w.id
                 ORDER BY a.part, a.id FOR NO KEY UPDATE OF a"
         );
-        let find = "SELECT id, part, currency FROM tongjang.accounts WHERE id = ANY ($1::uuid[])";
+        let find =
+            format!("SELECT {ACCOUNT} FROM tongjang.accounts AS a WHERE a.id = ANY ($1::uuid[])");
         let numbers = "SELECT n.bank, n.bare, n.account_id FROM tongjang.account_numbers AS n
             JOIN unnest($1::smallint[], $2::text[], $3::text[]) AS w (part, bank, bare)
                 ON n.part = w.part AND n.bank = w.bank AND n.bare = w.bare";
         Ok(Self {
-            find: client.prepare(find).await?,
+            find: client.prepare(&find).await?,
             lock: client.prepare(&lock).await?,
             keys: client.prepare(outcomes::KEYS).await?,
             numbers: client.prepare(numbers).await?,
@@ -86,8 +87,7 @@ impl Loading {
         book: &mut PostgresBook,
     ) -> Result<Locks, StoreError> {
         let attempt = |error| StoreError::database("load what a batch touches", error);
-        let locks = self.locks(client, wanted, parts, places, &mut book.stand_ins).await;
-        let locks = locks.map_err(attempt)?;
+        let locks = self.locks(client, wanted, parts, places, &mut book.stand_ins).await?;
         let (lock_parts, lock_ids) = unzip(&locks);
         let (key_parts, scopes, keys) = key_columns(wanted, parts);
         let (number_parts, banks, bares) = number_columns(wanted);
@@ -132,13 +132,13 @@ impl Loading {
         parts: Parts,
         places: &Places,
         stand_ins: &mut HashMap<(Currency, i16), AccountId>,
-    ) -> Result<Locks, Error> {
+    ) -> Result<Locks, StoreError> {
         let found = self.places_of(client, &wanted.accounts, places).await?;
         let mut locks = Locks::new();
         let mut settlements = BTreeSet::new();
         for (id, place) in &found {
             locks.insert((place.part, Uuid(id.bits())));
-            settlements.insert((place.currency, place.part));
+            settlements.insert((place.opened.currency, place.part));
         }
         let own = |part: i16, currency| AccountId::settlement(currency, part.unsigned_abs());
         let owns = settlements.iter().map(|(currency, part)| own(*part, *currency)).collect();
@@ -170,7 +170,8 @@ impl Loading {
         client: &Client,
         ids: &BTreeSet<AccountId>,
         places: &Places,
-    ) -> Result<HashMap<AccountId, Place>, Error> {
+    ) -> Result<HashMap<AccountId, Place>, StoreError> {
+        let attempt = |error| StoreError::database("look accounts up", error);
         let mut found: HashMap<AccountId, Place> = HashMap::new();
         let mut unknown = Vec::new();
         for id in ids {
@@ -180,10 +181,12 @@ impl Loading {
             }
         }
         if !unknown.is_empty() {
-            let rows = client.query(&self.find, &[&unknown]).await?;
-            let met: Vec<(AccountId, Place)> = rows.iter().filter_map(place).collect();
-            places.put(met.iter().copied());
-            found.extend(met);
+            let rows = client.query(&self.find, &[&unknown]).await.map_err(attempt)?;
+            for row in &rows {
+                let AccountRow { account, part, .. } = columns::account(row)?;
+                found.insert(account.id(), Place { part, opened: account.opened().clone() });
+            }
+            places.put(found.iter().map(|(id, place)| (*id, place.clone())));
         }
         Ok(found)
     }
@@ -234,13 +237,6 @@ fn bring_in(rows: &[Row], book: &mut PostgresBook) -> Result<(), StoreError> {
         book.held.insert(held.account.id(), held);
     }
     Ok(())
-}
-
-fn place(row: &Row) -> Option<(AccountId, Place)> {
-    let (Uuid(id), part) = (row.get(0), row.get(1));
-    // An account whose currency is none is not found, and what it holds is no fault of a caller.
-    let currency = columns::currency(row.get(2))?;
-    Some((AccountId::from_bits(id), Place { part, currency }))
 }
 
 fn unzip(locks: &Locks) -> (Vec<i16>, Vec<Uuid>) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
-use tongjang_core::{AccountId, AccountNumber, Bank, Currency, UserId};
+use tongjang_core::{AccountId, AccountNumber, Bank, Opened, UserId};
 
 /// How a ledger is divided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,15 +53,15 @@ impl Parts {
     }
 }
 
-/// Where an account is; it never moves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Where an account is and what it was opened as; neither ever changes.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Place {
     pub(super) part: i16,
-    pub(super) currency: Currency,
+    pub(super) opened: Arc<Opened>,
 }
 
-/// At most so many accounts' places are remembered, in about 60 bytes each.
-const REMEMBERED: usize = 4_000_000;
+/// At most so many accounts' places are remembered, in about 250 bytes each.
+const REMEMBERED: usize = 1_000_000;
 
 /// Where accounts are that were met before. Cloning it is cheap, and the clones are one.
 #[derive(Clone, Default)]
@@ -69,7 +69,13 @@ pub(super) struct Places(Arc<RwLock<HashMap<AccountId, Place>>>);
 
 impl Places {
     pub(super) fn get(&self, id: AccountId) -> Option<Place> {
-        self.0.read().get(&id).copied()
+        self.0.read().get(&id).cloned()
+    }
+
+    /// What all of `ids` were opened as, if all of them are remembered.
+    pub(super) fn all(&self, ids: &[AccountId]) -> Option<Vec<Option<Arc<Opened>>>> {
+        let known = self.0.read();
+        ids.iter().map(|id| known.get(id).map(|place| Some(place.opened.clone()))).collect()
     }
 
     pub(super) fn put(&self, places: impl IntoIterator<Item = (AccountId, Place)>) {
@@ -84,6 +90,8 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
+    use tongjang_core::Currency;
+
     use super::*;
 
     #[test]

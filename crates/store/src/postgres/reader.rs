@@ -3,15 +3,16 @@
 //! An account is read first and its entries after it. Those up to its newest one never change, so
 //! whatever tellers book meanwhile, what is answered is one moment of it, without a transaction.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use deadpool_postgres::Client;
 use tokio::runtime::Handle;
 use tokio_postgres::Row as Columns;
 use tokio_postgres::types::ToSql;
 use tongjang_core::{
-    Account, AccountId, AccountNumber, Bank, Direction, EntryNumber, Timestamp, Transaction,
-    TransactionId, UserId,
+    Account, AccountId, AccountNumber, Bank, Direction, EntryNumber, Opened, Timestamp,
+    Transaction, TransactionId, UserId,
 };
 
 use super::columns::{self, ACCOUNT, AccountRow, ENTRY};
@@ -29,6 +30,9 @@ static ACCOUNT_IN: LazyLock<String> = LazyLock::new(|| {
 });
 static ACCOUNT_ANYWHERE: LazyLock<String> =
     LazyLock::new(|| format!("SELECT {ACCOUNT} FROM tongjang.accounts AS a WHERE a.id = $1"));
+static ACCOUNTS: LazyLock<String> = LazyLock::new(|| {
+    format!("SELECT {ACCOUNT} FROM tongjang.accounts AS a WHERE a.id = ANY ($1::uuid[])")
+});
 const NUMBER: &str = "SELECT n.account_id FROM tongjang.account_numbers AS n
     WHERE n.part = $1 AND n.bank = $2 AND n.bare = $3";
 /// Of each part, because which ones it is in is not known.
@@ -85,7 +89,7 @@ impl PostgresReader {
         };
         let Some(row) = rows.first() else { return Ok(None) };
         let row = columns::account(row)?;
-        let place = Place { part: row.part, currency: row.account.currency() };
+        let place = Place { part: row.part, opened: row.account.opened().clone() };
         if self.places.get(id).is_none() {
             self.places.put([(id, place)]);
         }
@@ -106,6 +110,24 @@ impl PostgresReader {
 impl Reader for PostgresReader {
     fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
         self.ask(async |client| Ok(self.find(client, id).await?.map(|row| row.account)))
+    }
+
+    fn accounts_by_id(&self, ids: &[AccountId]) -> Result<Vec<Option<Account>>, StoreError> {
+        let wanted: Vec<Uuid> = ids.iter().map(|id| Uuid(id.bits())).collect();
+        self.ask(async |client| {
+            let mut found = HashMap::new();
+            for row in query(client, &ACCOUNTS, &[&wanted]).await? {
+                let AccountRow { account, part, .. } = columns::account(&row)?;
+                let place = Place { part, opened: account.opened().clone() };
+                self.places.put([(account.id(), place)]);
+                found.insert(account.id(), account);
+            }
+            Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+        })
+    }
+
+    fn openings_at_hand(&self, ids: &[AccountId]) -> Option<Vec<Option<Arc<Opened>>>> {
+        self.places.all(ids)
     }
 
     fn account_by_number(

@@ -1,4 +1,4 @@
-//! What must stand in the database: `tongjang migrate` puts it there, step by step and only forward.
+//! What must stand in the database: `tongjang migrate` puts it there, step by step, forward only.
 
 use tokio_postgres::Client;
 

@@ -222,7 +222,7 @@ impl Lists {
             if rows.first().is_some_and(|first: &columns::EntryRow| first.row.transaction != of) {
                 break;
             }
-            used = key(row, 17)?;
+            used = key(row, 16)?;
             self.entries.drop_first();
             rows.push(entry);
         }

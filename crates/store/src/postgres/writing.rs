@@ -34,20 +34,19 @@ const NUMBERS: &str = "INSERT INTO tongjang.account_numbers (part, bank, bare, a
     SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::uuid[])";
 
 const ENTRIES: &str = "INSERT INTO tongjang.entries (part, account_id, number, previous_number,
-        first_of, currency, kind, direction, mirror_direction, mirror_part, transaction_id,
-        booked_at, amount, balance_before, balance, credit_count, credit_total, counterparty_id,
-        memo, metadata, hash)
+        first_of, currency, kind, direction, transaction_id, booked_at, amount, balance_before,
+        balance, credit_count, credit_total, counterparty_id, memo, metadata, hash)
     SELECT part, account_id, number, nullif(number - 1, 0),
-        CASE WHEN number = 1 THEN account_id END, currency, kind, direction, -direction,
-        mirror_part, transaction_id, booked_at, amount, balance_before, balance, credit_count,
-        credit_total, counterparty_id, memo, metadata, hash
+        CASE WHEN number = 1 THEN account_id END, currency, kind, direction, transaction_id,
+        booked_at, amount, balance_before, balance, credit_count, credit_total, counterparty_id,
+        memo, metadata, hash
     FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::text[], $5::smallint[],
-            $6::smallint[], $7::smallint[], $8::uuid[], $9::timestamptz[], $10::numeric[],
-            $11::numeric[], $12::numeric[], $13::bigint[], $14::numeric[], $15::uuid[],
-            $16::text[], $17::text[], $18::bytea[])
-        AS t (part, account_id, number, currency, kind, direction, mirror_part, transaction_id,
-            booked_at, amount, balance_before, balance, credit_count, credit_total,
-            counterparty_id, memo, metadata, hash)";
+            $6::smallint[], $7::uuid[], $8::timestamptz[], $9::numeric[], $10::numeric[],
+            $11::numeric[], $12::bigint[], $13::numeric[], $14::uuid[], $15::text[],
+            $16::text[], $17::bytea[])
+        AS t (part, account_id, number, currency, kind, direction, transaction_id, booked_at,
+            amount, balance_before, balance, credit_count, credit_total, counterparty_id, memo,
+            metadata, hash)";
 
 /// Moves heads on; its parameters begin with the number `first`.
 fn heads(first: usize) -> String {
@@ -83,7 +82,7 @@ fn heads(first: usize) -> String {
 
 /// Adds entries and moves the heads of their accounts on.
 fn entries_and_heads() -> String {
-    format!("WITH booked AS ({ENTRIES}) {}", heads(19))
+    format!("WITH booked AS ({ENTRIES}) {}", heads(18))
 }
 
 const CHANGES: &str = "INSERT INTO tongjang.status_changes
@@ -170,7 +169,7 @@ columns!(Accounts {
 columns!(Numbers { part: i16, bank: String, bare: String, account: Uuid });
 columns!(Entries {
     part: i16, account: Uuid, number: i64, currency: String, kind: i16, direction: i16,
-    mirror_part: i16, transaction: Uuid, booked_at: Instant, amount: Numeric,
+    transaction: Uuid, booked_at: Instant, amount: Numeric,
     balance_before: Numeric, balance: Numeric, credit_count: i64, credit_total: Numeric,
     counterparty: Option<Uuid>, memo: String, metadata: Option<String>, hash: Vec<u8>,
 });
@@ -269,7 +268,7 @@ impl Rows {
             unreachable!("a transaction has one debit and one credit")
         };
         let metadata = columns::write_metadata(&transaction.metadata);
-        for (entry, other, metadata) in [(debit, credit, metadata), (credit, debit, None)] {
+        for (entry, metadata) in [(debit, metadata), (credit, None)] {
             let sign = columns::sign(entry.direction);
             let amount = entry.amount.minor();
             rows.part.push(part_in(book, entry.account));
@@ -278,7 +277,6 @@ impl Rows {
             rows.currency.push(transaction.currency.code().to_owned());
             rows.kind.push(transaction.kind.byte().into());
             rows.direction.push(sign);
-            rows.mirror_part.push(part_in(book, other.account));
             rows.transaction.push(Uuid(transaction.id.bits()));
             rows.booked_at.push(Instant(transaction.booked_at));
             rows.amount.push(Numeric(amount));

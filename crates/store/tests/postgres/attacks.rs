@@ -67,7 +67,7 @@ fn ledger() -> Ledger {
 
 /// A session in one of the roles.
 async fn session(ledger: &Ledger, role: &str) -> Client {
-    let (client, driver) = tokio_postgres::connect(ledger.database.url(), NoTls).await.unwrap();
+    let (client, driver) = tokio_postgres::connect(ledger.database().url(), NoTls).await.unwrap();
     tokio::spawn(driver);
     client.batch_execute(&format!("SET ROLE {role}; SET search_path = tongjang")).await.unwrap();
     client
@@ -112,8 +112,6 @@ fn booking(entry: &[(&str, &str)], head: &[(&str, &str)]) -> String {
             ("currency", "h.currency".to_owned()),
             ("kind", "1::smallint".to_owned()),
             ("direction", format!("({direction})::smallint")),
-            ("mirror_direction", format!("({})::smallint", -direction)),
-            ("mirror_part", "h.part".to_owned()),
             ("transaction_id", "'f0000000-0000-0000-0000-00000000000f'::uuid".to_owned()),
             ("booked_at", "'2027-01-01Z'::timestamptz".to_owned()),
             ("amount", "50::numeric".to_owned()),
@@ -152,7 +150,7 @@ fn booking(entry: &[(&str, &str)], head: &[(&str, &str)]) -> String {
     };
     format!(
         "WITH booked AS (INSERT INTO entries (part, account_id, number, previous_number, first_of,
-                currency, kind, direction, mirror_direction, mirror_part, transaction_id, booked_at,
+                currency, kind, direction, transaction_id, booked_at,
                 amount, balance_before, balance, credit_count, credit_total, counterparty_id, memo,
                 metadata, hash)
             {credit} UNION ALL {debit}),
@@ -170,41 +168,105 @@ fn attacks() -> Vec<(&'static str, String, &'static str)> {
     let (check, foreign, unique, guard) = ("23514", "23503", "23505", "23000");
     vec![
         // What is added must follow.
-        ("a gap", whole(&[("number", "h.entry_count + 2"), ("previous_number", "h.entry_count + 1")]), foreign),
-        ("a gap that names the right one before it", whole(&[("number", "h.entry_count + 2")]), check),
-        ("a fork", whole(&[("number", "2::bigint"), ("previous_number", "1::bigint"),
-            ("balance_before", "1000::numeric"), ("balance", "1050::numeric")]), unique),
-        ("a second beginning", whole(&[("number", "1::bigint"), ("previous_number", "NULL::bigint"),
-            ("first_of", "h.id"), ("balance_before", "0::numeric"), ("balance", "50::numeric")]), unique),
+        (
+            "a gap",
+            whole(&[
+                ("number", "h.entry_count + 2"),
+                (
+                    "previous_number",
+                    "h.entry_count +
+            1",
+                ),
+            ]),
+            foreign,
+        ),
+        (
+            "a gap that names the right one before it",
+            whole(&[("number", "h.entry_count + 2")]),
+            check,
+        ),
+        (
+            "a fork",
+            whole(&[
+                ("number", "2::bigint"),
+                ("previous_number", "1::bigint"),
+                ("balance_before", "1000::numeric"),
+                ("balance", "1050::numeric"),
+            ]),
+            unique,
+        ),
+        (
+            "a second beginning",
+            whole(&[
+                ("number", "1::bigint"),
+                ("previous_number", "NULL::bigint"),
+                ("first_of", "h.id"),
+                ("balance_before", "0::numeric"),
+                ("balance", "50::numeric"),
+            ]),
+            unique,
+        ),
         ("a beginning at two", whole(&[("previous_number", "NULL::bigint")]), check),
         ("a wrong balance", whole(&[("balance", "h.balance + 51")]), check),
-        ("a wrong balance before", whole(&[("balance_before", "h.balance + 1"), ("balance", "h.balance + 51")]), foreign),
+        (
+            "a wrong balance before",
+            whole(&[("balance_before", "h.balance + 1"), ("balance", "h.balance + 51")]),
+            foreign,
+        ),
         ("a debit that is a credit", whole(&[("direction", "(-1)::smallint")]), check),
-        ("a mirror that is none", whole(&[("direction", "(-1)::smallint"), ("mirror_direction", "1::smallint"), ("balance", "h.balance - 50")]), unique),
-        ("a wrong sum", whole(&[("amount", "60::numeric"), ("balance", "h.balance + 60")]), foreign),
-        ("a credit of another transaction", whole(&[("transaction_id", "gen_random_uuid()")]), foreign),
-        ("a credit whose debit is elsewhere", whole(&[("mirror_part", "(1 - h.part)::smallint")]), foreign),
+        (
+            "two debits",
+            whole(&[("direction", "(-1)::smallint"), ("balance", "h.balance - 50")]),
+            unique,
+        ),
+        ("a wrong sum", whole(&[("amount", "60::numeric"), ("balance", "h.balance + 60")]), guard),
+        (
+            "a credit of another transaction",
+            whole(&[("transaction_id", "gen_random_uuid()")]),
+            guard,
+        ),
+        ("a credit of another kind", whole(&[("kind", "2::smallint")]), guard),
         ("a credit in another currency", whole(&[("currency", "'USD'")]), foreign),
         ("an amount of zero", whole(&[("amount", "0::numeric"), ("balance", "h.balance")]), check),
         ("a time that goes back", whole(&[("booked_at", "'2020-01-01Z'::timestamptz")]), guard),
         ("credits that do not add up", whole(&[("credit_total", "h.credit_total + 51")]), guard),
         ("credits that do not count up", whole(&[("credit_count", "h.credit_count")]), guard),
         ("a hash of other length", whole(&[("hash", "'\\x00'::bytea")]), check),
-        ("history beyond the head", booking(&[], &[("entry_count", "h.entry_count"),
-            ("head_number", "h.head_number"), ("balance", "h.balance"), ("credit_count", "h.credit_count"),
-            ("credit_total", "h.credit_total"), ("head_hash", "h.head_hash"),
-            ("last_booked_at", "h.last_booked_at")]), guard),
+        (
+            "history beyond the head",
+            booking(
+                &[],
+                &[
+                    ("entry_count", "h.entry_count"),
+                    ("head_number", "h.head_number"),
+                    ("balance", "h.balance"),
+                    ("credit_count", "h.credit_count"),
+                    ("credit_total", "h.credit_total"),
+                    ("head_hash", "h.head_hash"),
+                    ("last_booked_at", "h.last_booked_at"),
+                ],
+            ),
+            guard,
+        ),
         ("a head with another balance", booking(&[], &[("balance", "h.balance + 60")]), foreign),
         ("a head with another hash", booking(&[], &[("head_hash", "h.head_hash")]), guard),
-        ("a head with other totals", booking(&[], &[("credit_total", "h.credit_total + 60")]), guard),
+        (
+            "a head with other totals",
+            booking(&[], &[("credit_total", "h.credit_total + 60")]),
+            guard,
+        ),
         // An account below zero: Alice's has 1200.
-        ("an overdraft", format!("WITH booked AS (INSERT INTO entries
-                SELECT part, id, entry_count + 1, entry_count, NULL, currency, 2, d, -d, part,
+        (
+            "an overdraft",
+            format!(
+                "WITH booked AS (INSERT INTO entries
+                SELECT part, id, entry_count + 1, entry_count, NULL, currency, 2, d,
                     'f0000000-0000-0000-0000-00000000000f', '2027-01-01Z', 1201, balance,
                     balance + d * 1201, credit_count + (d = 1)::int,
                     credit_total + CASE WHEN d = 1 THEN 1201 ELSE 0 END, NULL, '', NULL,
                     decode(repeat('ab', 32), 'hex')
-                FROM accounts, LATERAL (SELECT CASE WHEN number = '1' THEN -1 ELSE 1 END::smallint) AS s (d)
+                FROM accounts, LATERAL (SELECT CASE WHEN number = '1' THEN -1 ELSE 1
+                    END::smallint) AS s (d)
                 WHERE part = ({A}).part AND currency = 'KRW' AND (number = '1' OR number IS NULL))
             UPDATE accounts SET entry_count = entry_count + 1, head_number = entry_count + 1,
                 balance = balance + d * 1201, credit_count = credit_count + (d = 1)::int,
@@ -212,43 +274,124 @@ fn attacks() -> Vec<(&'static str, String, &'static str)> {
                 head_hash = decode(repeat('ab', 32), 'hex'), last_booked_at = '2027-01-01Z',
                 changed_at = '2027-01-01Z', version = version + 1
             FROM (VALUES ('1', -1), (NULL, 1)) AS s (of, d)
-            WHERE number IS NOT DISTINCT FROM of AND part = ({A}).part AND currency = 'KRW'"), check),
-        ("entries of nobody", "INSERT INTO entries SELECT part, 'a0000000-0000-0000-0000-00000000000a',
-            1, NULL, 'a0000000-0000-0000-0000-00000000000a', currency, kind, d, -d, part,
-            'f0000000-0000-0000-0000-00000000000f', '2027-01-01Z', 50, 0, 50, 1, 50, NULL, '', NULL, hash
-            FROM entries, (VALUES (1::smallint)) AS s (d) LIMIT 1".to_owned(), foreign),
+            WHERE number IS NOT DISTINCT FROM of AND part = ({A}).part AND currency = 'KRW'"
+            ),
+            check,
+        ),
+        (
+            "entries of nobody",
+            "INSERT INTO entries SELECT part,
+            'a0000000-0000-0000-0000-00000000000a',
+            1, NULL, 'a0000000-0000-0000-0000-00000000000a', currency, kind, d,
+            'f0000000-0000-0000-0000-00000000000f', '2027-01-01Z', 50, 0, 50, 1, 50, NULL, '',
+                NULL, hash
+            FROM entries, (VALUES (1::smallint)) AS s (d) LIMIT 1"
+                .to_owned(),
+            foreign,
+        ),
         // What is there stays as it is.
         ("a changed amount", "UPDATE entries SET amount = amount + 1".to_owned(), guard),
         ("a changed memo", "UPDATE entries SET memo = 'x' WHERE number = 1".to_owned(), guard),
         ("a deleted entry", "DELETE FROM entries WHERE number = 3".to_owned(), guard),
         ("an emptied history", "TRUNCATE entries CASCADE".to_owned(), guard),
-        ("every table emptied", "TRUNCATE entries, accounts, keys, status_changes, account_numbers".to_owned(), guard),
+        (
+            "every table emptied",
+            "TRUNCATE entries, accounts, keys, status_changes,
+            account_numbers"
+                .to_owned(),
+            guard,
+        ),
         ("a deleted account", "DELETE FROM accounts".to_owned(), guard),
         ("emptied accounts", "TRUNCATE accounts CASCADE".to_owned(), guard),
         ("a deleted key", "DELETE FROM keys".to_owned(), guard),
-        ("a key for another outcome", "UPDATE keys SET transaction_id = gen_random_uuid()".to_owned(), guard),
+        (
+            "a key for another outcome",
+            "UPDATE keys SET transaction_id =
+            gen_random_uuid()"
+                .to_owned(),
+            guard,
+        ),
         ("emptied keys", "TRUNCATE keys".to_owned(), guard),
-        ("a key of several outcomes", "INSERT INTO keys SELECT part, scope, 'k2', fingerprint,
-            happened_at, transaction_id, transaction_id, NULL, NULL, NULL FROM keys".to_owned(), check),
-        ("a number for another account", "UPDATE account_numbers SET account_id = gen_random_uuid()".to_owned(), guard),
+        (
+            "a key of several outcomes",
+            "INSERT INTO keys SELECT part, scope, 'k2', fingerprint,
+            happened_at, transaction_id, transaction_id, NULL, NULL, NULL FROM keys"
+                .to_owned(),
+            check,
+        ),
+        (
+            "a number for another account",
+            "UPDATE account_numbers SET account_id =
+            gen_random_uuid()"
+                .to_owned(),
+            guard,
+        ),
         ("a change of status that is undone", "DELETE FROM status_changes".to_owned(), guard),
         ("another division", "UPDATE ledger SET parts = 1".to_owned(), guard),
-        ("a second ledger", "INSERT INTO ledger (id, parts) VALUES (gen_random_uuid(), 1)".to_owned(), unique),
+        (
+            "a second ledger",
+            "INSERT INTO ledger (id, parts) VALUES (gen_random_uuid(),
+            1)"
+            .to_owned(),
+            unique,
+        ),
         // The balance that is kept apart.
-        ("a forged balance", "UPDATE accounts SET balance = balance + 1, version = version + 1 WHERE number = '1'".to_owned(), guard),
-        ("a forged balance and count", "UPDATE accounts SET balance = balance + 1,
+        (
+            "a forged balance",
+            "UPDATE accounts SET balance = balance + 1, version = version + 1
+            WHERE number = '1'"
+                .to_owned(),
+            guard,
+        ),
+        (
+            "a forged balance and count",
+            "UPDATE accounts SET balance = balance + 1,
             entry_count = entry_count + 1, head_number = head_number + 1, version = version + 1
-            WHERE number = '1'".to_owned(), foreign),
-        ("a head set back", "UPDATE accounts SET entry_count = 1, head_number = 1, balance = 1000,
-            credit_count = 1, credit_total = 1000, version = version + 1 WHERE number = '1'".to_owned(), guard),
+            WHERE number = '1'"
+                .to_owned(),
+            foreign,
+        ),
+        (
+            "a head set back",
+            "UPDATE accounts SET entry_count = 1, head_number = 1, balance = 1000,
+            credit_count = 1, credit_total = 1000, version = version + 1 WHERE number =
+                '1'"
+            .to_owned(),
+            guard,
+        ),
         ("a version set back", "UPDATE accounts SET version = version".to_owned(), guard),
-        ("an owner exchanged", "UPDATE accounts SET owner = gen_random_uuid(), version = version + 1 WHERE number = '3'".to_owned(), guard),
-        ("a currency exchanged", "UPDATE accounts SET currency = 'USD', version = version + 1 WHERE number = '1'".to_owned(), guard),
-        ("more held than is there", "UPDATE accounts SET held = 5000, version = version + 1 WHERE number = '1'".to_owned(), check),
-        ("a settlement account of a customer", "INSERT INTO accounts (part, id, owner, currency, bank, number,
+        (
+            "an owner exchanged",
+            "UPDATE accounts SET owner = gen_random_uuid(), version = version
+            + 1 WHERE number = '3'"
+                .to_owned(),
+            guard,
+        ),
+        (
+            "a currency exchanged",
+            "UPDATE accounts SET currency = 'USD', version = version + 1
+            WHERE number = '1'"
+                .to_owned(),
+            guard,
+        ),
+        (
+            "more held than is there",
+            "UPDATE accounts SET held = 5000, version = version + 1 WHERE
+            number = '1'"
+                .to_owned(),
+            check,
+        ),
+        (
+            "a settlement account of a customer",
+            "INSERT INTO accounts (part, id, owner, currency,
+            bank, number,
             opened_at, head_hash, last_booked_at, changed_at)
             SELECT part, '00000000-0000-0000-0000-0000000000ff', owner, currency, bank, '9',
-            opened_at, head_hash, opened_at, opened_at FROM accounts WHERE number = '1'".to_owned(), check),
+            opened_at, head_hash, opened_at, opened_at FROM accounts WHERE number =
+                '1'"
+            .to_owned(),
+            check,
+        ),
     ]
 }
 
@@ -259,7 +402,8 @@ fn the_database_refuses_a_broken_book_whoever_writes_it() {
         let owner = session(&ledger, "postgres").await;
         owner
             .batch_execute(
-                "DO $$ BEGIN CREATE ROLE intruder; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+                "DO $$ BEGIN CREATE ROLE intruder; EXCEPTION WHEN duplicate_object THEN NULL; END
+                    $$;
                  GRANT USAGE ON SCHEMA tongjang TO intruder;
                  GRANT ALL ON ALL TABLES IN SCHEMA tongjang TO intruder;",
             )
@@ -272,9 +416,12 @@ fn the_database_refuses_a_broken_book_whoever_writes_it() {
             for (name, sql, code) in attacks() {
                 let refused = client.batch_execute(&sql).await.err();
                 let state = refused.as_ref().and_then(|error| error.code()).map(|code| code.code());
-                let fits = state == Some(code) || (role == "tongjang_app" && state == Some("42501"));
+                let fits =
+                    state == Some(code) || (role == "tongjang_app" && state == Some("42501"));
                 if !fits {
-                    let said = refused.as_ref().map_or("it went through".to_owned(), |error| format!("{:?}", error.as_db_error().map(|e| e.message().to_owned())));
+                    let said = refused.as_ref().map_or("it went through".to_owned(), |error| {
+                        format!("{:?}", error.as_db_error().map(|e| e.message().to_owned()))
+                    });
                     wrong.push(format!("{name}: {state:?}, not {code}: {said}"));
                 }
             }

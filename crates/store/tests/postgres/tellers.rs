@@ -19,7 +19,7 @@ pub(crate) struct Ledger {
     pub(crate) teller: Teller,
     pub(crate) thread: Option<TellerThread>,
     pub(crate) postgres: Postgres,
-    pub(crate) database: Database,
+    database: Option<Database>,
 }
 
 /// A new ledger in `parts`, without a teller.
@@ -57,7 +57,17 @@ impl Ledger {
         let messenger: tongjang_store::Messenger = Arc::new(|deliver| deliver());
         let limits = TellerLimits::default();
         let (teller, thread) = Teller::start_shared(stores, limits, &messenger).unwrap();
-        Self { teller, thread: Some(thread), postgres, database }
+        Self { teller, thread: Some(thread), postgres, database: Some(database) }
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        self.database.as_ref().unwrap()
+    }
+
+    /// Ends the day of its tellers, and leaves the database.
+    pub(crate) fn end(mut self) -> Database {
+        self.thread.take().unwrap().close().unwrap();
+        self.database.take().unwrap()
     }
 
     /// What comes of `requests`, which are handed in one after another.

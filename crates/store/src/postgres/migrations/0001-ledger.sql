@@ -54,11 +54,14 @@ CREATE TABLE tongjang.accounts (
 ) WITH (fillfactor = 60);
 
 -- Which part an account of this id is in, and the list of all of them. An index with a condition is
--- for those statements alone that repeat it: while the tables have no statistics, the planner would
--- take it for any other that names its first columns.
+-- for those statements alone that name the column in it: while the tables have no statistics, the
+-- planner would take it for any other that names its first columns. That column never changes, as
+-- an account whose indexes an update concerns is written into each of them anew.
 CREATE INDEX accounts_by_id ON tongjang.accounts (id);
-CREATE INDEX accounts_by_opening ON tongjang.accounts (opened_at, id) WHERE version > 0;
-CREATE INDEX accounts_by_owner ON tongjang.accounts (part, owner, opened_at, id) WHERE version > 0;
+CREATE INDEX accounts_by_opening ON tongjang.accounts (opened_at, id)
+    WHERE opened_at IS NOT NULL;
+CREATE INDEX accounts_by_owner ON tongjang.accounts (part, owner, opened_at, id)
+    WHERE opened_at IS NOT NULL;
 
 CREATE TABLE tongjang.account_numbers (
     part       smallint NOT NULL CHECK (part >= 0),
@@ -80,8 +83,6 @@ CREATE TABLE tongjang.entries (
     kind             smallint    NOT NULL CHECK (kind BETWEEN 1 AND 6),
     -- 1 is a credit and -1 is a debit.
     direction        smallint    NOT NULL CHECK (direction IN (1, -1)),
-    mirror_direction smallint    NOT NULL CHECK (mirror_direction = -direction),
-    mirror_part      smallint    NOT NULL,
     transaction_id   uuid        NOT NULL,
     booked_at        timestamptz NOT NULL,
     amount           numeric(39) NOT NULL CHECK (amount BETWEEN 1 AND 79228162514264337593543950336),
@@ -96,8 +97,7 @@ CREATE TABLE tongjang.entries (
     hash             bytea       NOT NULL CHECK (octet_length(hash) = 32),
     PRIMARY KEY (part, account_id, number),
     CONSTRAINT entries_chain_key UNIQUE (part, account_id, number, balance, currency),
-    CONSTRAINT entries_mirror_key
-        UNIQUE (part, transaction_id, direction, amount, currency, mirror_part),
+    CONSTRAINT entries_side_key UNIQUE (part, transaction_id, direction),
     CONSTRAINT entries_step CHECK (balance = balance_before + direction * amount),
     CONSTRAINT entries_number CHECK (
         CASE WHEN number = 1
@@ -114,19 +114,13 @@ CREATE TABLE tongjang.entries (
         REFERENCES tongjang.entries (part, account_id, number, balance, currency)
 ) WITH (fillfactor = 100);
 
--- Every debit has its credit of the same amount, currency and transaction, and the other way.
--- citus: a key cannot cross parts there, so this one is left out (see docs/postgres.md).
-ALTER TABLE tongjang.entries ADD CONSTRAINT entries_mirror
-    FOREIGN KEY (mirror_part, transaction_id, mirror_direction, amount, currency, part)
-    REFERENCES tongjang.entries (part, transaction_id, direction, amount, currency, mirror_part);
-
 -- The balance, kept apart from the history, is the one after the newest entry.
 ALTER TABLE tongjang.accounts ADD CONSTRAINT accounts_balance
     FOREIGN KEY (part, id, head_number, balance, currency)
     REFERENCES tongjang.entries (part, account_id, number, balance, currency);
 
 CREATE INDEX entries_by_time ON tongjang.entries (part, account_id, direction, booked_at)
-    WHERE number > 0;
+    WHERE booked_at IS NOT NULL;
 
 CREATE TABLE tongjang.status_changes (
     part       smallint    NOT NULL,

@@ -49,31 +49,32 @@ CREATE FUNCTION tongjang.follow() RETURNS trigger LANGUAGE plpgsql
 DECLARE
     odd record;
 BEGIN
+    -- What is before an entry stands in the same statement, or is looked up for an account's first.
     SELECT n.account_id, n.number INTO odd
-        FROM added AS n
+        FROM (SELECT part, account_id, number, direction, amount, booked_at, credit_count,
+                credit_total, hash,
+                lag(booked_at) OVER w AS time_before,
+                lag(credit_count) OVER w AS count_before,
+                lag(credit_total) OVER w AS total_before,
+                CASE WHEN lag(number) OVER w IS NULL THEN number - 1 END AS look_up,
+                CASE WHEN lead(number) OVER w IS NULL THEN account_id END AS newest_of
+            FROM added WINDOW w AS (PARTITION BY part, account_id ORDER BY number)) AS n
         LEFT JOIN tongjang.entries AS p
-            ON p.part = n.part AND p.account_id = n.account_id AND p.number = n.previous_number
-        WHERE n.booked_at <= p.booked_at
-            OR n.credit_count <> coalesce(p.credit_count, 0) + (n.direction = 1)::integer
-            OR n.credit_total <> coalesce(p.credit_total, 0)
+            ON p.part = n.part AND p.account_id = n.account_id AND p.number = n.look_up
+        LEFT JOIN tongjang.accounts AS a ON a.part = n.part AND a.id = n.newest_of
+        WHERE n.booked_at <= coalesce(n.time_before, p.booked_at)
+            OR n.credit_count <> coalesce(n.count_before, p.credit_count, 0)
+                + (n.direction = 1)::integer
+            OR n.credit_total <> coalesce(n.total_before, p.credit_total, 0)
                 + CASE WHEN n.direction = 1 THEN n.amount ELSE 0 END
+            OR (n.newest_of IS NOT NULL
+                AND (a.entry_count, a.credit_count, a.credit_total, a.head_hash, a.last_booked_at)
+                    IS DISTINCT FROM
+                    (n.number, n.credit_count, n.credit_total, n.hash, n.booked_at))
         LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'tongjang: entry % of account % does not follow', odd.number, odd.account_id
-            USING ERRCODE = 'integrity_constraint_violation';
-    END IF;
-    SELECT n.account_id, n.number INTO odd
-        FROM (SELECT DISTINCT ON (part, account_id) * FROM added
-            ORDER BY part, account_id, number DESC) AS n
-        LEFT JOIN tongjang.accounts AS a
-            ON a.part = n.part AND a.id = n.account_id AND a.entry_count = n.number
-                AND a.credit_count = n.credit_count AND a.credit_total = n.credit_total
-                AND a.head_hash = n.hash AND a.last_booked_at = n.booked_at
-        WHERE a.id IS NULL
-        LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'tongjang: entry % is not the head of account %', odd.number, odd.account_id
-            USING ERRCODE = 'integrity_constraint_violation';
+        RAISE EXCEPTION 'tongjang: entry % of account % does not follow, or is not its head',
+            odd.number, odd.account_id USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     RETURN NULL;
 END
@@ -82,3 +83,28 @@ $$;
 CREATE TRIGGER entries_follow AFTER INSERT ON tongjang.entries
     REFERENCING NEW TABLE AS added
     EXECUTE FUNCTION tongjang.follow();
+
+-- A transaction is written by one statement: a debit and a credit of one amount, currency, kind and
+-- time. Sums are taken over the whole statement, so this costs little where foreign keys from each
+-- side to the other would cost most of all.
+CREATE FUNCTION tongjang.balance() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    odd uuid;
+BEGIN
+    SELECT transaction_id INTO odd FROM added GROUP BY transaction_id
+        HAVING count(*) <> 2 OR sum(direction) <> 0
+            OR min(amount) <> max(amount) OR min(currency) <> max(currency)
+            OR min(kind) <> max(kind) OR min(booked_at) <> max(booked_at)
+        LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'tongjang: transaction % is not a debit and a credit of one amount', odd
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER entries_balance AFTER INSERT ON tongjang.entries
+    REFERENCING NEW TABLE AS added
+    EXECUTE FUNCTION tongjang.balance();
