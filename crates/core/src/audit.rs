@@ -174,7 +174,7 @@ impl Audit {
     }
 
     fn time(&mut self, at: Timestamp) -> Result<(), What> {
-        if self.one_order && self.last.is_some_and(|last| at <= last) {
+        if self.one_order && self.last.is_some_and(|last| at < last) {
             return Err(What::EventTime);
         }
         self.last = Some(at);

@@ -1,6 +1,8 @@
 //! The command line: a file a command. Without a command it serves.
 
+mod backup;
 mod bench;
+mod copy;
 mod export;
 mod history;
 mod import;
@@ -57,6 +59,10 @@ enum Command {
     Import(import::ImportArgs),
     /// Write the whole ledger, or one account's entries, as lines or as a table
     Export(export::ExportArgs),
+    /// Say with which commands the ledger is backed up
+    Backup(StoreArgs),
+    /// Copy a whole ledger from a folder into a database, or back
+    Copy(copy::CopyArgs),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -105,6 +111,8 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::bench(&args),
         Command::Import(args) => import::import(&args),
         Command::Export(args) => export::export(&args),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Copy(args) => copy::copy(&args),
         Command::Completions { shell } => {
             let mut completions = Vec::new();
             let name = "tongjang";

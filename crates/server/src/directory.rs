@@ -2,6 +2,7 @@
 //! have changed or erased, so none of it is in the ledger. One server keeps it in a file of SQLite;
 //! servers that share a ledger in PostgreSQL share a directory there too.
 
+mod contents;
 mod keys;
 mod labels;
 mod names;
@@ -17,7 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use keys::{ApiKey, NewKey};
+pub(crate) use postgres::contents as in_postgres;
 pub(crate) use sqlite::FILE;
+pub(crate) use sqlite::contents as in_sqlite;
 pub use sqlite::{Users, labels_in, users_in};
 pub use users::{NewUser, User, Username};
 

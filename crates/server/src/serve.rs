@@ -117,6 +117,15 @@ pub enum StartError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// Another ledger was only copied into it in part.
+    #[error(
+        "the copy into {path} is not finished; run the same `tongjang copy` again, which goes on \
+         with it"
+    )]
+    Unfinished {
+        /// The folder.
+        path: String,
+    },
     /// The directory of users cannot be opened.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -265,8 +274,19 @@ fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Makes the folder, for its owner's eyes only.
+/// The file that is in a folder as long as a copy into it is not finished.
+pub(crate) const UNFINISHED: &str = "UNFINISHED-COPY";
+
+/// Makes the folder, unless a copy into it is to be finished first.
 pub(crate) fn make_data_directory(path: &Path) -> Result<(), StartError> {
+    if path.join(UNFINISHED).exists() {
+        return Err(StartError::Unfinished { path: path.display().to_string() });
+    }
+    make_folder(path)
+}
+
+/// Makes the folder, for its owner's eyes only.
+pub(crate) fn make_folder(path: &Path) -> Result<(), StartError> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

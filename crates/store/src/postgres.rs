@@ -12,6 +12,7 @@ mod census;
 pub mod chronicle;
 mod columns;
 mod connect;
+mod copying;
 mod counters;
 mod durability;
 mod failure;
@@ -25,9 +26,11 @@ mod pool;
 mod range;
 mod reader;
 mod refusals;
+mod rehearsal;
 pub mod schema;
 mod session;
 mod target;
+pub mod timeline;
 mod tls;
 mod values;
 pub mod verify;
@@ -36,6 +39,7 @@ mod writing;
 pub use batch::PostgresStore;
 pub use book::PostgresBook;
 pub use connect::Driver;
+pub use copying::{Copying, Way};
 pub use counters::{Counters, Counts};
 pub use durability::check_durability;
 pub use failure::Failure;
@@ -44,6 +48,7 @@ pub use password::Passwords;
 pub use places::Parts;
 pub use pool::{Pool, PoolLimits, PoolStatus};
 pub use reader::PostgresReader;
+pub use rehearsal::PostgresRehearsal;
 pub use schema::{Layout, Migrated};
 pub use session::{Profile, Role};
 pub use target::Target;
@@ -73,17 +78,48 @@ impl Postgres {
     /// # Panics
     /// Outside a runtime: queries will be waited for on that one.
     pub async fn open(target: Target, queries: PoolLimits) -> Result<Self, StoreError> {
-        let (client, driver) = target.connect("tongjang", &Profile::READER).await?;
+        Self::open_as("tongjang", None, target, queries).await
+    }
+
+    /// The same for a copy, to which nobody else may be connected who could write. Into a part of
+    /// a copy only the rest of it goes.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), or if somebody is connected.
+    ///
+    /// # Panics
+    /// As [`open`](Self::open).
+    pub async fn open_to_copy(
+        target: Target,
+        queries: PoolLimits,
+        way: Way,
+    ) -> Result<Self, StoreError> {
+        Self::open_as(Copying::APPLICATION, Some(way), target, queries).await
+    }
+
+    async fn open_as(
+        application: &str,
+        copied: Option<Way>,
+        target: Target,
+        queries: PoolLimits,
+    ) -> Result<Self, StoreError> {
+        let (client, driver) = target.connect(application, &Profile::READER).await?;
         let driver = tokio::spawn(driver);
         let warnings = check_durability(&client).await?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
         let (parts, id) = schema::check(&client).await?;
+        if copied.is_some() {
+            copying::check_alone(&client).await?;
+        }
+        if copied != Some(Way::Into) {
+            schema::check_whole(&client).await?;
+        }
         driver.abort();
         let (places, counters) = (Places::default(), Counters::default());
         let (pool, runtime) =
-            (target.pool("tongjang", Profile::READER, queries), Handle::current());
+            (target.pool(application, Profile::READER, queries), Handle::current());
         let reader = PostgresReader { pool, runtime, parts, places: places.clone() };
         Ok(Self { target, parts, id, places, counters, reader })
     }

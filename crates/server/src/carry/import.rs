@@ -24,7 +24,7 @@ const BATCH: usize = 8_192;
 
 /// Whose keys the keys of imports are. No caller over HTTP is ever this user, so none of his keys
 /// stands for a line, and none of theirs is in a line's way.
-const SCOPE: UserId = UserId::LEDGER;
+pub(super) const SCOPE: UserId = UserId::LEDGER;
 
 /// The name under which the lines of a file are known again.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,9 +75,70 @@ pub(crate) struct Tally {
     pub(crate) refused: u64,
 }
 
+/// A row as it was read.
+pub(crate) struct Row {
+    /// The accounts that it calls as earlier runs knew them.
+    known: Vec<(String, AccountId)>,
+    opens: Option<Called>,
+    calls: Vec<String>,
+    line: Result<Line, Problem>,
+}
+
+impl Row {
+    /// The row that has these fields.
+    pub(crate) fn of(fields: Result<Fields, Problem>) -> Self {
+        let (mut known, mut opens, mut calls) = (Vec::new(), None, Vec::new());
+        if let Ok(fields) = &fields {
+            known.clone_from(&fields.known);
+            opens = fields.opens();
+            calls.extend(fields.calls().map(str::to_owned));
+        }
+        Self { known, opens, calls, line: fields.and_then(Fields::read) }
+    }
+
+    /// What it says.
+    pub(super) fn line(&self) -> Option<&Line> {
+        self.line.as_ref().ok()
+    }
+}
+
+/// Where rows are imported to.
+pub(crate) trait Importing {
+    /// How many rows are best given at once.
+    const ROWS: usize;
+
+    /// Does what the rows say, each or not, and tells why not; a row that was refused changed
+    /// nothing. With `stop`, nothing is done after the first that is refused, and no more is told.
+    ///
+    /// # Errors
+    /// What the store failed at; nothing more is taken in then.
+    fn rows(&mut self, rows: &[Row], stop: bool) -> Result<Vec<Result<(), Problem>>, StoreError>;
+
+    /// What was made of the rows so far. It is durable once [`finish`](Self::finish) returns.
+    fn tally(&self) -> Tally;
+
+    /// Who was made the owner of something.
+    fn owners(&self) -> &HashSet<UserId>;
+
+    /// The accounts that the row calls as earlier lines did which opened them.
+    fn known(&self, row: &Row) -> Vec<(String, AccountId)>;
+
+    /// Makes durable what is not so yet, and closes the store.
+    ///
+    /// # Errors
+    /// What the store failed at, now or earlier.
+    fn finish(self) -> Result<Tally, StoreError>;
+}
+
 /// An import into `store`: the real one, or one that only rehearses.
 pub(crate) struct Import<S> {
-    store: S,
+    pub(super) store: S,
+    /// Whether what rows touch is loaded before they are done, many at once.
+    pub(super) is_shared: bool,
+    /// Accounts by bank and bare number, where the store has them at hand only during a batch.
+    pub(super) places: HashMap<(Bank, String), AccountId>,
+    /// What is to be put back if rows must be done again.
+    pub(super) before: Vec<Before>,
     job: Job,
     owner: Option<UserId>,
     clock: Clock,
@@ -89,7 +150,53 @@ pub(crate) struct Import<S> {
     /// Who was made the owner of something.
     owners: HashSet<UserId>,
     waiting: usize,
-    tally: Tally,
+    pub(super) tally: Tally,
+}
+
+/// What was before something was changed.
+pub(super) enum Before {
+    Account(Called, Option<AccountId>),
+    OpenedNot(Called),
+    Owner(UserId),
+}
+
+impl<S: Store> Importing for Import<S> {
+    const ROWS: usize = 1;
+
+    fn rows(&mut self, rows: &[Row], stop: bool) -> Result<Vec<Result<(), Problem>>, StoreError> {
+        let mut done = Vec::with_capacity(rows.len());
+        for row in rows {
+            done.push(self.row(row)?);
+            if stop && done.last().is_some_and(Result::is_err) {
+                break;
+            }
+        }
+        if !self.is_shared {
+            self.before.clear();
+        }
+        Ok(done)
+    }
+
+    fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    fn owners(&self) -> &HashSet<UserId> {
+        &self.owners
+    }
+
+    fn known(&self, row: &Row) -> Vec<(String, AccountId)> {
+        let known = row.calls.iter().filter_map(|name| {
+            let id = self.accounts.get(&Called::read(name)?)?;
+            Some((name.clone(), *id))
+        });
+        known.collect()
+    }
+
+    fn finish(self) -> Result<Tally, StoreError> {
+        self.store.close()?;
+        Ok(self.tally)
+    }
 }
 
 impl<S: Store> Import<S> {
@@ -98,6 +205,9 @@ impl<S: Store> Import<S> {
         let (clock, random) = (Clock::system(), Random::system());
         Self {
             store,
+            is_shared: false,
+            places: HashMap::new(),
+            before: Vec::new(),
             job,
             owner,
             clock,
@@ -110,69 +220,66 @@ impl<S: Store> Import<S> {
         }
     }
 
-    /// What was made of the rows so far. It is durable once [`finish`](Self::finish) returns.
-    pub(crate) fn tally(&self) -> Tally {
-        self.tally
-    }
-
-    /// Who was made the owner of something.
-    pub(crate) fn owners(&self) -> &HashSet<UserId> {
-        &self.owners
-    }
-
-    /// Does what the row says, or tells why not; then it changed nothing.
-    ///
-    /// # Errors
-    /// What the store failed at; nothing more is taken in then.
-    pub(crate) fn row(
-        &mut self,
-        fields: Result<Fields, Problem>,
-    ) -> Result<Result<(), Problem>, StoreError> {
+    fn row(&mut self, row: &Row) -> Result<Result<(), Problem>, StoreError> {
         self.tally.rows += 1;
-        for (name, id) in fields.as_ref().map(|fields| &*fields.known).unwrap_or_default() {
-            if let Some(called) = Called::read(name) {
-                self.accounts.entry(called).or_insert(*id);
-            }
-        }
-        let opens = fields.as_ref().ok().and_then(Fields::opens);
-        let done = match fields.and_then(Fields::read) {
+        self.take_known(row);
+        let done = match &row.line {
             Ok(line) => self.line(line)?,
-            Err(problem) => Err(problem),
+            Err(problem) => Err(problem.clone()),
         };
         match &done {
             Ok(true) => self.tally.there += 1,
             Ok(false) => self.tally.booked += 1,
             Err(_) => {
                 self.tally.refused += 1;
-                self.opened_not.extend(opens);
+                if let Some(opens) = &row.opens
+                    && self.opened_not.insert(opens.clone())
+                {
+                    self.before.push(Before::OpenedNot(opens.clone()));
+                }
             }
         }
         Ok(done.map(|_| ()))
     }
 
-    /// The accounts that the row calls as earlier lines did which opened them.
-    pub(crate) fn known(&self, fields: &Fields) -> Vec<(String, AccountId)> {
-        let known = fields.calls().filter_map(|name| {
-            let id = self.accounts.get(&Called::read(name)?)?;
-            Some((name.to_owned(), *id))
-        });
-        known.collect()
+    /// Takes in what the row knows of accounts.
+    pub(super) fn take_known(&mut self, row: &Row) {
+        for (name, id) in &row.known {
+            if let Some(called) = Called::read(name)
+                && !self.accounts.contains_key(&called)
+            {
+                self.call(called, *id);
+            }
+        }
     }
 
-    /// Makes durable what is not so yet, and closes the store.
-    ///
-    /// # Errors
-    /// What the store failed at, now or earlier.
-    pub(crate) fn finish(self) -> Result<Tally, StoreError> {
-        self.store.close()?;
-        Ok(self.tally)
+    fn call(&mut self, called: Called, id: AccountId) {
+        let before = self.accounts.insert(called.clone(), id);
+        self.before.push(Before::Account(called, before));
+    }
+
+    /// Puts back what the rows changed that were not committed.
+    pub(super) fn undo(&mut self, tally: Tally) {
+        self.tally = tally;
+        while let Some(before) = self.before.pop() {
+            match before {
+                Before::Account(called, Some(id)) => _ = self.accounts.insert(called, id),
+                Before::Account(called, None) => _ = self.accounts.remove(&called),
+                Before::OpenedNot(called) => _ = self.opened_not.remove(&called),
+                Before::Owner(owner) => _ = self.owners.remove(&owner),
+            }
+        }
+    }
+
+    /// The key of the `nth` row.
+    pub(super) fn key(&self, nth: u64, line: &Line) -> Option<IdempotencyKey> {
+        line.key.clone().or_else(|| self.job.key(nth, line.identity.as_deref()))
     }
 
     /// Does what the line says, and tells whether that had been done before.
-    fn line(&mut self, line: Line) -> Result<Result<bool, Problem>, StoreError> {
-        let named = || self.job.key(self.tally.rows, line.identity.as_deref());
-        let key = line.key.clone().or_else(named);
-        let command = match self.command(&line) {
+    fn line(&mut self, line: &Line) -> Result<Result<bool, Problem>, StoreError> {
+        let key = self.key(self.tally.rows, line);
+        let command = match self.command(line) {
             Ok(command) => command,
             Err(problem) => return Ok(Err(problem)),
         };
@@ -184,16 +291,19 @@ impl<S: Store> Import<S> {
             if !taken {
                 break;
             }
-            let Ok(command) = self.command(&line) else { break };
+            let Ok(command) = self.command(line) else { break };
             answer = self.ask(command, key.clone())?;
         }
         let replayed = answer.replayed;
         match answer.outcome {
             Err(rejection) => return Ok(Err(refused(rejection, replayed))),
             Ok(Event::Opened(opening)) => {
-                self.owners.insert(opening.account.owner);
-                if let Order::Open { account: Some(named), .. } = line.order {
-                    self.accounts.insert(named, opening.account.id);
+                let owner = opening.account.owner;
+                if self.owners.insert(owner) {
+                    self.before.push(Before::Owner(owner));
+                }
+                if let Order::Open { account: Some(named), .. } = &line.order {
+                    self.call(named.clone(), opening.account.id);
                 }
             }
             Ok(_) => {}
@@ -203,14 +313,10 @@ impl<S: Store> Import<S> {
 
     /// Has the command decided, and what waits made durable where it is time.
     fn ask(&mut self, command: Command, key: Option<IdempotencyKey>) -> Result<Answer, StoreError> {
-        let request = Request {
-            caller: Caller::operator(SCOPE),
-            at: self.clock.now(),
-            nonce: self.random.nonce(),
-            key: key.map(|key| (key, Fingerprint::of(&command))),
-            expected_version: None,
-            command,
-        };
+        let request = self.request(command, key);
+        if self.is_shared {
+            return answer(self.store.book(), &request);
+        }
         if self.waiting == BATCH || self.store.is_full() {
             // If this fails the store is poisoned, and the next call says so.
             self.store.commit(Box::new(|_| ()))?;
@@ -221,7 +327,18 @@ impl<S: Store> Import<S> {
         answer(self.store.book(), &request)
     }
 
-    fn command(&mut self, line: &Line) -> Result<Command, Problem> {
+    pub(super) fn request(&self, command: Command, key: Option<IdempotencyKey>) -> Request {
+        Request {
+            caller: Caller::operator(SCOPE),
+            at: self.clock.now(),
+            nonce: self.random.nonce(),
+            key: key.map(|key| (key, Fingerprint::of(&command))),
+            expected_version: None,
+            command,
+        }
+    }
+
+    pub(super) fn command(&mut self, line: &Line) -> Result<Command, Problem> {
         let exported = line.identity.is_some();
         Ok(match line.order.clone() {
             Order::Open { account, owner, currency, bank, number } => {
@@ -273,7 +390,12 @@ impl<S: Store> Import<S> {
     /// An id that the file uses for an account of its own never falls through to this ledger's
     /// account of that id. Else an export that is imported into the ledger it comes from, where
     /// its openings are refused as their numbers are taken, would book everything once more.
-    fn find(&mut self, named: &Named, exported: bool, pointer: &str) -> Result<AccountId, Problem> {
+    pub(super) fn find(
+        &mut self,
+        named: &Named,
+        exported: bool,
+        pointer: &str,
+    ) -> Result<AccountId, Problem> {
         let not_found = |text| Err(Problem::new(Code::NotFound).error(pointer, text));
         match named {
             Named::Called(called) => match (self.accounts.get(called), called) {
@@ -294,7 +416,10 @@ impl<S: Store> Import<S> {
                 (None, Called::Id(id)) => Ok(*id),
             },
             Named::Place(bank, number) => {
-                self.store.book().account_by_number(bank, number).ok_or_else(|| {
+                let looked_up = || self.places.get(&(bank.clone(), number.bare())).copied();
+                let found =
+                    looked_up().or_else(|| self.store.book().account_by_number(bank, number));
+                found.ok_or_else(|| {
                     let text = Text::fixed("names no account", "해당하는 계좌가 없습니다");
                     Problem::new(Code::NotFound).error(pointer, text)
                 })

@@ -8,6 +8,7 @@ use clap::Args;
 use tongjang_core::Event;
 use tongjang_store::StoreError;
 use tongjang_store::journal::chronicle;
+use tongjang_store::postgres::timeline;
 
 use super::history::find;
 use super::progress::Progress;
@@ -129,7 +130,7 @@ fn events(
 ) -> anyhow::Result<Result<(), Broken>> {
     match ledger.database_blocking()? {
         None => Ok(chronicle::events(&only_to_read(&ledger.data), each).map(|_| ())),
-        Some(_) => anyhow::bail!("not in a database yet"),
+        Some(database) => Ok(timeline::events(&database.postgres, each)),
     }
 }
 

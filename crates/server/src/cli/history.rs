@@ -44,7 +44,7 @@ pub(super) fn history(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     let mut known = vec![account.clone()];
     let others: Vec<_> = rows.iter().filter_map(|row| row.entry.counterparty).collect();
     known.extend(reader.accounts_by_id(&others)?.into_iter().flatten());
-    let all = names(&args.ledger.data, &known);
+    let all = names(&args.ledger, &known);
     let currency = account.currency();
     let mut table = Table::new(&[
         ("no.", Align::Right),

@@ -9,18 +9,20 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
 use tongjang_core::UserId;
+use tongjang_store::StoreError;
 use tongjang_store::journal::{Journal, JournalConfig, Rehearsal};
-use tongjang_store::{Store, StoreError};
 
 use super::print;
 use super::progress::Progress;
 use super::whole_file::{WholeFile, partial_of};
 use crate::app::Random;
-use crate::carry::import::{Import, Job, Tally};
-use crate::carry::rejects::Reject;
+use crate::carry::import::{Import, Importing, Job, Row, Tally};
+use crate::carry::rejects::{Kept, Reject};
 use crate::carry::rows::{Form, Rows};
 use crate::carry::same::Same;
+use crate::carry::shared::SharedImport;
 use crate::config::StoreArgs;
+use crate::database::runtime;
 use crate::directory::users_in;
 use crate::problem::{Language, Problem};
 use crate::serve::make_data_directory;
@@ -45,10 +47,10 @@ A line under a job that was done with other contents is refused. So is again wha
 before. To try refused lines once more, import the file that --rejects kept of them; lines with a \
 transaction_id need another --job then, and lines with an idempotency_key another key.
 
-It takes the ledger's lock, so stop the server first. A running server takes openings, deposits, \
-withdrawals and transfers on its own accounts at POST /v1/batches. Its keys are those of who sends \
-them and not those of imports: do not import afterwards what was sent there, it would be booked \
-again.")]
+In a folder it takes the ledger's lock, so stop the server first; into a database (--store) it \
+books while servers go on. A running server takes openings, deposits, withdrawals and transfers on \
+its own accounts at POST /v1/batches. Its keys are those of who sends them and not those of \
+imports: do not import afterwards what was sent there, it would be booked again.")]
 pub(super) struct ImportArgs {
     /// The file, or - for standard input: CSV, NDJSON, or what --rejects kept
     file: PathBuf,
@@ -83,9 +85,7 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
             format!("--job must be 1 to {most} visible ASCII characters, and {name:?} is not")
         })?),
     };
-    anyhow::ensure!(args.ledger.store.is_none(), "not into a database yet");
-    let data = &args.ledger.data;
-    let owner = args.owner.as_deref().map(|name| owner(data, name)).transpose()?;
+    let owner = args.owner.as_deref().map(|name| owner(&args.ledger, name)).transpose()?;
     if args.file.as_os_str() == "-" {
         if named.is_none() {
             eprintln!(
@@ -120,14 +120,27 @@ impl ImportArgs {
 }
 
 /// The user of this name or id.
-fn owner(data: &Path, name: &str) -> anyhow::Result<UserId> {
+fn owner(ledger: &StoreArgs, name: &str) -> anyhow::Result<UserId> {
+    let id = name.parse().ok().filter(|id| *id != UserId::LEDGER);
+    if let Some(database) = ledger.database_blocking()? {
+        let found = runtime()?.block_on(async {
+            let directory = database.directory().await?;
+            match id {
+                Some(id) => Ok(directory.known(vec![id]).await?.contains(&id).then_some(id)),
+                None => directory.named(name).await,
+            }
+        });
+        return found?.with_context(|| {
+            format!("there is no user {name} in {}; see `tongjang user add`", database.store())
+        });
+    }
+    let data = &ledger.data;
     let shown = data.display();
     let is_there = data.join(crate::directory::FILE).is_file();
     anyhow::ensure!(
         is_there,
         "there are no users in {shown} yet; make one first: tongjang user add {name} --data {shown}"
     );
-    let id = name.parse().ok().filter(|id| *id != UserId::LEDGER);
     let found = users_in(data).and_then(|users| match id {
         Some(id) => Ok(users.knows(id)?.then_some(id)),
         None => users.named(name),
@@ -143,6 +156,15 @@ fn with_store<R: Read>(
     owner: Option<UserId>,
     length: Option<u64>,
 ) -> anyhow::Result<ExitCode> {
+    if let Some(database) = args.ledger.database_blocking()? {
+        let (ledger, reader) = (&database.postgres, database.postgres.reader());
+        if args.dry_run {
+            let import = Import::new(ledger.rehearsal()?, job, owner);
+            return run(args, rows, SharedImport::new(import, reader), length);
+        }
+        let import = Import::new(ledger.teller()?, job, owner);
+        return run(args, rows, SharedImport::new(import, reader), length);
+    }
     let data = &args.ledger.data;
     let config = JournalConfig::new(data, Random::system().bytes());
     if args.dry_run {
@@ -171,41 +193,65 @@ fn with_store<R: Read>(
     run(args, rows, Import::new(store, job, owner), length)
 }
 
-fn run<R: Read, S: Store>(
+/// A row that is still to be done.
+struct Waiting {
+    line: u64,
+    bytes: u64,
+    /// For the file of refused rows, if there is one.
+    kept: Option<Kept>,
+}
+
+fn run<R: Read, I: Importing>(
     args: &ImportArgs,
     mut rows: Rows<R>,
-    mut import: Import<S>,
+    mut import: I,
     length: Option<u64>,
 ) -> anyhow::Result<ExitCode> {
     let mut rejects = begin_rejects(args)?;
     let mut progress = Progress::begin(length, "rows", true);
     let mut broken = None;
-    loop {
-        match rows.advance() {
-            Ok(true) => {}
-            Ok(false) => break,
-            // What was done before stays, and is made durable and counted.
-            Err(error) => {
-                broken = Some(error.context(args.file.display().to_string()));
-                break;
+    let (mut waiting, mut taken) = (Vec::new(), Vec::new());
+    let mut goes_on = true;
+    while goes_on {
+        while goes_on && taken.len() < I::ROWS {
+            match rows.advance() {
+                Ok(true) => {
+                    taken.push(Row::of(rows.fields()));
+                    let (line, bytes) = (rows.line(), rows.bytes());
+                    let kept = rejects.as_ref().map(|_| rows.kept());
+                    waiting.push(Waiting { line, bytes, kept });
+                }
+                Ok(false) => goes_on = false,
+                // What was done before stays, and is made durable and counted.
+                Err(error) => {
+                    broken = Some(error.context(args.file.display().to_string()));
+                    goes_on = false;
+                }
             }
         }
-        let done = import.row(rows.fields()).context("the import broke off; run it again")?;
-        if let Err(problem) = done {
-            if import.tally().refused <= TOLD {
-                progress.line(&format!("line {}: {}", rows.line(), told(&problem)));
+        let before = import.tally();
+        let done = import.rows(&taken, args.stop_at_first);
+        let done = done.context("the import broke off; run it again")?;
+        let mut refused = before.refused;
+        for ((row, waiting), done) in taken.iter().zip(waiting.drain(..)).zip(done) {
+            progress.at(import.tally().rows, waiting.bytes);
+            let Err(problem) = done else { continue };
+            refused += 1;
+            if refused <= TOLD {
+                progress.line(&format!("line {}: {}", waiting.line, told(&problem)));
             }
-            if let Some(file) = &mut rejects
-                && let Err(error) = keep(file, &rows, &import, args, &problem)
-            {
-                broken = Some(error.context("cannot keep a refused line (--rejects)"));
-                break;
+            // What is opened in a rehearsal is there in no other run.
+            let known = if args.dry_run { Vec::new() } else { import.known(row) };
+            if let (Some(file), Some(kept), None) = (&mut rejects, waiting.kept, &broken) {
+                let reject = Reject::new(waiting.line, &problem, kept, known);
+                if let Err(error) = keep(file, &reject) {
+                    broken = Some(error.context("cannot keep a refused line (--rejects)"));
+                    goes_on = false;
+                }
             }
-            if args.stop_at_first {
-                break;
-            }
+            goes_on &= !args.stop_at_first;
         }
-        progress.at(import.tally().rows, rows.bytes());
+        taken.clear();
     }
     let owners: Vec<UserId> = import.owners().iter().copied().collect();
     let tally = import.finish().context("the import broke off; run it again")?;
@@ -227,20 +273,26 @@ fn warn(args: &ImportArgs, tally: Tally, owners: &[UserId]) {
         let hint = if args.rejects.is_some() { "" } else { "; --rejects FILE keeps all of them" };
         eprintln!("tongjang: and {more} more lines were refused{hint}");
     }
-    let known = |users: &crate::directory::Users| {
-        owners.iter().map(|owner| users.knows(*owner)).collect::<Result<Vec<_>, _>>()
-    };
-    let unknown = match users_in(&args.ledger.data).and_then(|users| known(&users)) {
-        Ok(known) => known.iter().filter(|known| !**known).count(),
-        // There is no directory yet, and so nobody in it.
-        Err(_) => owners.len(),
-    };
+    let unknown = unknown(args, owners).unwrap_or(owners.len());
     if unknown > 0 {
         eprintln!(
             "tongjang: owners of opened accounts who are no users here: {unknown}. Nobody can log \
              in as them; users are in directory.sqlite, which an export leaves out"
         );
     }
+}
+
+/// How many of `owners` are no users.
+fn unknown(args: &ImportArgs, owners: &[UserId]) -> anyhow::Result<usize> {
+    if let Some(database) = args.ledger.database_blocking()? {
+        let known = runtime()?
+            .block_on(async { database.directory().await?.known(owners.to_vec()).await })?;
+        return Ok(owners.len() - known.len());
+    }
+    // Without a directory nobody is in it.
+    let users = users_in(&args.ledger.data)?;
+    let known = owners.iter().map(|owner| users.knows(*owner)).collect::<Result<Vec<_>, _>>()?;
+    Ok(known.iter().filter(|known| !**known).count())
 }
 
 fn summary(tally: Tally, millis: u64, dry_run: bool) -> String {
@@ -298,20 +350,8 @@ fn is_same(path: &Path, input: &Path) -> bool {
 }
 
 /// Keeps the row that was refused.
-fn keep<R: Read, S: Store>(
-    file: &mut WholeFile,
-    rows: &Rows<R>,
-    import: &Import<S>,
-    args: &ImportArgs,
-    problem: &Problem,
-) -> anyhow::Result<()> {
-    // What is opened in a rehearsal is there in no other run.
-    let known = match rows.fields() {
-        Ok(fields) if !args.dry_run => import.known(&fields),
-        _ => Vec::new(),
-    };
-    let reject = Reject::new(rows.line(), problem, rows.kept(), known);
-    serde_json::to_writer(&mut *file, &reject)?;
+fn keep(file: &mut WholeFile, reject: &Reject) -> anyhow::Result<()> {
+    serde_json::to_writer(&mut *file, reject)?;
     Ok(file.write_all(b"\n")?)
 }
 

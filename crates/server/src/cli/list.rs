@@ -1,16 +1,16 @@
 //! `tongjang account list`: the accounts of a ledger, the newest first.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
-use tongjang_core::{Account, AccountId};
+use tongjang_core::{Account, AccountId, UserId};
 use tongjang_store::{Order, Reader};
 
 use super::table::{Align, Table, amount};
 use super::{print, reader};
 use crate::config::StoreArgs;
+use crate::database::runtime;
 
 /// The options of `tongjang account list`.
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub(super) struct ListArgs {
 pub(super) fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let reader = reader(&args.ledger)?;
     let accounts = accounts(&reader, args.limit, args.settlement)?;
-    let names = names(&args.ledger.data, &accounts);
+    let names = names(&args.ledger, &accounts);
     print(&table(&accounts, &names).to_string())
 }
 
@@ -50,12 +50,25 @@ fn is_settlement(account: &Account) -> bool {
 }
 
 /// What the accounts are called. A ledger without its directory is still worth looking at.
-pub(super) fn names(data: &Path, accounts: &[Account]) -> HashMap<AccountId, String> {
+pub(super) fn names(ledger: &StoreArgs, accounts: &[Account]) -> HashMap<AccountId, String> {
     let accounts: Vec<_> = accounts.iter().map(|one| (one.owner(), one.id())).collect();
-    crate::directory::labels_in(data, &accounts).unwrap_or_else(|error| {
+    labels(ledger, accounts).unwrap_or_else(|error| {
         eprintln!("tongjang: the names of the accounts are not shown: {error}");
         HashMap::new()
     })
+}
+
+fn labels(
+    ledger: &StoreArgs,
+    accounts: Vec<(UserId, AccountId)>,
+) -> anyhow::Result<HashMap<AccountId, String>> {
+    match ledger.database_blocking()? {
+        None => Ok(crate::directory::labels_in(&ledger.data, &accounts)?),
+        Some(database) => {
+            Ok(runtime()?
+                .block_on(async { database.directory().await?.labels_of(accounts).await })?)
+        }
+    }
 }
 
 /// The bank and number of an account, e.g. `004/110-234`; a settlement account has none.

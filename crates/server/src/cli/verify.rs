@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use tongjang_core::audit::AuditSummary;
 use tongjang_store::journal;
+use tongjang_store::postgres::timeline;
 
 use super::table::{Align, Table, amount};
 use super::{only_to_read, print};
@@ -15,7 +16,10 @@ use crate::config::StoreArgs;
 pub(super) fn verify(ledger: &StoreArgs) -> anyhow::Result<ExitCode> {
     let (summary, notes) = match ledger.database_blocking()? {
         None => of_journal(&ledger.data)?,
-        Some(_) => anyhow::bail!("not in a database yet"),
+        Some(database) => {
+            let summary = watched(|progress| timeline::audit(&database.postgres, progress))?;
+            (summary, vec!["The balances in the database agree.".to_owned()])
+        }
     };
     print(&report(&summary, &notes))
 }

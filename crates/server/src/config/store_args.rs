@@ -81,6 +81,20 @@ impl StoreUrl {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// Where the database is, for another program: without a password, and with those parameters
+    /// that tell the way.
+    pub fn without_password(&self) -> String {
+        const WAY: [&str; 8] =
+            ["host", "hostaddr", "port", "user", "dbname", "sslmode", "sslrootcert", "sslcert"];
+        let parameters = self.0.split_once('?').map_or("", |(_, parameters)| parameters);
+        let kept: Vec<&str> = parameters
+            .split('&')
+            .filter(|one| one.split('=').next().is_some_and(|name| WAY.contains(&name)))
+            .collect();
+        let mark = if kept.is_empty() { "" } else { "?" };
+        format!("{self}{mark}{}", kept.join("&"))
+    }
 }
 
 impl FromStr for StoreUrl {
@@ -197,6 +211,15 @@ mod tests {
             assert_eq!(store.to_string(), shown);
             assert!(!format!("{args:?}").contains("cret"), "{args:?}");
         }
+    }
+
+    #[test]
+    fn another_program_is_told_the_way_and_no_password() {
+        let url = "postgres://a:secret@/l?host=/run&password=secret&sslpassword=secret&port=5";
+        let url: StoreUrl = url.parse().unwrap();
+        assert_eq!(url.without_password(), "postgres://a@/l?host=/run&port=5");
+        let url: StoreUrl = "postgres://db/l".parse().unwrap();
+        assert_eq!(url.without_password(), "postgres://db/l");
     }
 
     #[test]

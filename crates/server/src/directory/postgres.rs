@@ -1,5 +1,6 @@
 //! The directory of several servers: tables in the database in which their ledger is.
 
+pub(crate) mod contents;
 mod keys;
 mod labels;
 mod names;

@@ -1,5 +1,6 @@
 //! The directory of one server: a file of SQLite in its data directory.
 
+pub(crate) mod contents;
 mod keys;
 mod labels;
 mod names;

@@ -106,7 +106,7 @@ fn an_address_that_is_taken_leaves_no_folder_behind() {
 }
 
 #[test]
-fn a_database_is_refused_by_all_commands_and_its_password_never_shown() {
+fn a_database_that_is_away_is_told_by_all_commands_and_its_password_never_shown() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
@@ -124,7 +124,7 @@ fn a_database_is_refused_by_all_commands_and_its_password_never_shown() {
         let output = run(&[command, &["--data", data, "--store", url]].concat(), PASSWORD);
         assert_eq!(output.status.code(), Some(1), "{command:?}");
         let said = String::from_utf8(output.stderr).unwrap();
-        let expected = "does not keep a ledger in PostgreSQL yet";
+        let expected = "cannot open the ledger in";
         assert!(said.contains(expected) && said.contains("jiwon@127.0.0.1:1/ledger"), "{said}");
         assert!(!said.contains("secret"), "{command:?}: {said}");
         assert!(!Path::new(data).exists(), "{command:?}");

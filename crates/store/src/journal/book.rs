@@ -391,7 +391,7 @@ impl Book for JournalBook {
     }
 
     fn settlement(&self, currency: Currency, _: UserId) -> AccountId {
-        AccountId::settlement(currency, 0)
+        self.register.settlement(currency)
     }
 
     fn answered(&self, scope: UserId, key: &IdempotencyKey) -> Result<Option<Event>, StoreError> {

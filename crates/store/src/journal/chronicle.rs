@@ -76,6 +76,15 @@ pub fn events<E: From<StoreError>>(
     Ok(recovered)
 }
 
+/// The id by which the ledger in `config.dir` is known.
+///
+/// # Errors
+/// If there is none, or it cannot be read.
+pub fn ledger_id(config: &JournalConfig) -> Result<u128, StoreError> {
+    let (id, _) = identity(&*config.disk, &config.segments())?;
+    Ok(u128::from_be_bytes(id))
+}
+
 /// The table of accounts as it grows from event to event.
 #[derive(Default)]
 struct Accounts {

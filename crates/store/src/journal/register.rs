@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use parking_lot::RwLock;
-use tongjang_core::{AccountId, AccountNumber, Bank, Opened, UserId};
+use tongjang_core::{AccountId, AccountNumber, Bank, Currency, Opened, UserId};
 use xxhash_rust::xxh3::Xxh3;
 
 const SHARDS: usize = 64;
@@ -40,6 +40,9 @@ pub(super) struct Register {
     by_id: Vec<RwLock<SpreadMap<AccountId, u32>>>,
     by_number: RwLock<SpreadMap<u128, u32>>,
     by_owner: RwLock<SpreadMap<UserId, Vec<u32>>>,
+    /// A currency's first settlement account: the one that is booked on. There are more only in a
+    /// ledger that was copied from one in several parts.
+    settlements: RwLock<Vec<(Currency, AccountId)>>,
 }
 
 impl Register {
@@ -52,6 +55,7 @@ impl Register {
             by_id: (0..SHARDS).map(|_| RwLock::default()).collect(),
             by_number: RwLock::default(),
             by_owner: RwLock::default(),
+            settlements: RwLock::default(),
         }
     }
 
@@ -74,7 +78,19 @@ impl Register {
         }
         if !opened.is_settlement() {
             self.by_owner.write().entry(opened.owner).or_default().push(slot);
+        } else if self.first_settlement(opened.currency).is_none() {
+            self.settlements.write().push((opened.currency, opened.id));
         }
+    }
+
+    /// The settlement account that bookings in `currency` use, whether it was opened yet or not.
+    pub(super) fn settlement(&self, currency: Currency) -> AccountId {
+        self.first_settlement(currency).unwrap_or_else(|| AccountId::settlement(currency, 0))
+    }
+
+    fn first_settlement(&self, currency: Currency) -> Option<AccountId> {
+        let settlements = self.settlements.read();
+        settlements.iter().find(|(of, _)| *of == currency).map(|(_, id)| *id)
     }
 
     /// The slot of the account `id`.

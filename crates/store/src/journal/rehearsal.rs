@@ -135,7 +135,8 @@ impl Book for RehearsalBook {
     }
 
     fn settlement(&self, currency: Currency, _: UserId) -> AccountId {
-        AccountId::settlement(currency, 0)
+        let first = |kept: &Kept| kept.reader.view.register.settlement(currency);
+        self.kept.as_ref().map_or_else(|| AccountId::settlement(currency, 0), first)
     }
 
     /// What is kept under the key. Keys of the rehearsal itself are not: there may be any number

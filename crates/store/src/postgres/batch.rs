@@ -50,7 +50,7 @@ impl PostgresStore {
     ) -> Result<Self, StoreError> {
         let clock = Timestamp::EPOCH;
         Ok(Self {
-            line: Line::new(target)?,
+            line: Line::new(target, "tongjang teller")?,
             parts,
             places,
             counters,
@@ -170,6 +170,17 @@ impl PostgresStore {
                 Trace::Key(self.parts.of_owner(scope), scope.bits(), key, refused.at)
             }
         })
+    }
+
+    /// Ends the batch under way, if there is one, without a trace.
+    pub fn abandon(&mut self) {
+        drop(self.taken());
+    }
+
+    /// Ends the batch under way without a trace, and gives what it has brought in.
+    pub(super) fn taken(&mut self) -> PostgresBook {
+        self.give_up();
+        std::mem::replace(&mut self.book, PostgresBook::new(self.parts, self.clock))
     }
 
     /// Ends a transaction of which nothing is to stay.

@@ -18,6 +18,9 @@ pub struct PostgresBook {
     pub(super) held: HashMap<AccountId, Held>,
     pub(super) numbers: HashMap<(Bank, String), AccountId>,
     pub(super) answers: HashMap<(UserId, IdempotencyKey), Event>,
+    /// For parts without a settlement account of their own, another part's: in a ledger that was
+    /// copied from a folder, until an account is opened in that part.
+    pub(super) stand_ins: HashMap<(Currency, i16), AccountId>,
     pub(super) earliest: Timestamp,
     /// What the batch has done so far.
     pub(super) events: Vec<Event>,
@@ -42,6 +45,7 @@ impl PostgresBook {
             held: HashMap::new(),
             numbers: HashMap::new(),
             answers: HashMap::new(),
+            stand_ins: HashMap::new(),
             earliest,
             events: Vec::new(),
         }
@@ -83,7 +87,9 @@ impl Book for PostgresBook {
 
     fn settlement(&self, currency: Currency, owner: UserId) -> AccountId {
         let part = self.parts.of_owner(owner);
-        AccountId::settlement(currency, part.unsigned_abs())
+        let own = AccountId::settlement(currency, part.unsigned_abs());
+        let stand_in = || self.stand_ins.get(&(currency, part)).copied();
+        if self.held.contains_key(&own) { own } else { stand_in().unwrap_or(own) }
     }
 
     fn answered(&self, scope: UserId, key: &IdempotencyKey) -> Result<Option<Event>, StoreError> {

@@ -17,6 +17,8 @@ pub(super) struct Statements {
 /// A connection on a runtime of the teller's own thread: it works while it is waited for.
 pub(super) struct Line {
     target: Target,
+    /// As whom the database knows it.
+    application: &'static str,
     runtime: Runtime,
     open: Option<(Client, Statements)>,
     /// How much was written on this connection, and when its plans are made anew.
@@ -29,10 +31,10 @@ pub(super) struct Line {
 const PLAN_AGAIN: u64 = 128;
 
 impl Line {
-    pub(super) fn new(target: Target) -> Result<Self, StoreError> {
+    pub(super) fn new(target: Target, application: &'static str) -> Result<Self, StoreError> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| StoreError::io("make", "a runtime", source))?;
-        Ok(Self { target, runtime, open: None, written: 0, plan_again_at: PLAN_AGAIN })
+        Ok(Self { target, application, runtime, open: None, written: 0, plan_again_at: PLAN_AGAIN })
     }
 
     /// Runs `work` on the connection, which is opened if there is none.
@@ -40,10 +42,10 @@ impl Line {
         &mut self,
         work: impl AsyncFnOnce(&Client, &Statements) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let Self { target, runtime, open, written, plan_again_at } = self;
+        let Self { target, application, runtime, open, written, plan_again_at } = self;
         runtime.block_on(async {
             if open.as_ref().is_none_or(|(client, _)| client.is_closed()) {
-                *open = Some(connect(target).await?);
+                *open = Some(connect(target, application).await?);
                 (*written, *plan_again_at) = (0, PLAN_AGAIN);
             }
             let Some((client, statements)) = open else { unreachable!("it was opened") };
@@ -101,8 +103,8 @@ impl Line {
     }
 }
 
-async fn connect(target: &Target) -> Result<(Client, Statements), StoreError> {
-    let (client, driver) = target.connect("tongjang teller", &Profile::TELLER).await?;
+async fn connect(target: &Target, application: &str) -> Result<(Client, Statements), StoreError> {
+    let (client, driver) = target.connect(application, &Profile::TELLER).await?;
     tokio::spawn(driver);
     let attempt = |error| StoreError::database("prepare a teller's statements", error);
     let loading = Loading::prepare(&client).await.map_err(attempt)?;

@@ -8,7 +8,7 @@ use tongjang_core::{AccountId, Bank, Command, Currency, Event, IdempotencyKey, R
 
 use super::book::{Held, PostgresBook};
 use super::columns::{self, ACCOUNT, AccountRow};
-use super::outcomes::{self, KeyRow};
+use super::outcomes::{self, KeyRow, every};
 use super::places::{Parts, Place, Places};
 use super::values::Uuid;
 use crate::StoreError;
@@ -87,7 +87,7 @@ impl Loading {
         book: &mut PostgresBook,
     ) -> Result<Locks, StoreError> {
         let attempt = |error| StoreError::database("load what a batch touches", error);
-        let locks = self.locks(client, wanted, parts, places).await?;
+        let locks = self.locks(client, wanted, parts, places, &mut book.stand_ins).await?;
         let (lock_parts, lock_ids) = unzip(&locks);
         let (key_parts, scopes, keys) = key_columns(wanted, parts);
         let (number_parts, banks, bares) = number_columns(wanted);
@@ -104,9 +104,7 @@ impl Loading {
             some(client, &self.numbers, numbers_wanted, banks.len()),
         )
         .map_err(attempt)?;
-        for row in &rows {
-            bring_in(row, book)?;
-        }
+        bring_in(&rows, book)?;
         for row in &numbers {
             let (bank, bare): (&str, String) = (row.get(0), row.get(1));
             let Uuid(id) = row.get(2);
@@ -125,18 +123,58 @@ impl Loading {
         Ok(locks)
     }
 
-    /// The accounts to lock: those named, and the settlement accounts on the other side.
+    /// The accounts to lock: those named, and the settlement accounts on the other side. Where
+    /// a part has none of its own, `stand_ins` tells which one is locked for it.
     async fn locks(
         &self,
         client: &Client,
         wanted: &Wanted,
         parts: Parts,
         places: &Places,
+        stand_ins: &mut HashMap<(Currency, i16), AccountId>,
     ) -> Result<Locks, StoreError> {
+        let found = self.places_of(client, &wanted.accounts, places).await?;
+        let mut locks = Locks::new();
+        let mut settlements = BTreeSet::new();
+        for (id, place) in &found {
+            locks.insert((place.part, Uuid(id.bits())));
+            settlements.insert((place.opened.currency, place.part));
+        }
+        let own = |part: i16, currency| AccountId::settlement(currency, part.unsigned_abs());
+        let owns = settlements.iter().map(|(currency, part)| own(*part, *currency)).collect();
+        let owns = self.places_of(client, &owns, places).await?;
+        for (currency, part) in settlements {
+            let id = own(part, currency);
+            if owns.contains_key(&id) {
+                locks.insert((part, Uuid(id.bits())));
+                continue;
+            }
+            let all = every(parts).into_iter().map(|part| own(part, currency)).collect();
+            let others = self.places_of(client, &all, places).await?;
+            if let Some((other, place)) = others.into_iter().min_by_key(|(id, _)| *id) {
+                locks.insert((place.part, Uuid(other.bits())));
+                stand_ins.insert((currency, part), other);
+            }
+        }
+        for (currency, owner) in &wanted.openings {
+            let part = parts.of_owner(*owner);
+            let settlement = AccountId::settlement(*currency, part.unsigned_abs());
+            locks.insert((part, Uuid(settlement.bits())));
+        }
+        Ok(locks)
+    }
+
+    /// Where those of `ids` are that there are.
+    pub(super) async fn places_of(
+        &self,
+        client: &Client,
+        ids: &BTreeSet<AccountId>,
+        places: &Places,
+    ) -> Result<HashMap<AccountId, Place>, StoreError> {
         let attempt = |error| StoreError::database("look accounts up", error);
         let mut found: HashMap<AccountId, Place> = HashMap::new();
         let mut unknown = Vec::new();
-        for id in &wanted.accounts {
+        for id in ids {
             match places.get(*id) {
                 Some(place) => _ = found.insert(*id, place),
                 None => unknown.push(Uuid(id.bits())),
@@ -150,19 +188,20 @@ impl Loading {
             }
             places.put(found.iter().map(|(id, place)| (*id, place.clone())));
         }
-        let mut locks = Locks::new();
-        for (id, place) in &found {
-            locks.insert((place.part, Uuid(id.bits())));
-            let settlement =
-                AccountId::settlement(place.opened.currency, place.part.unsigned_abs());
-            locks.insert((place.part, Uuid(settlement.bits())));
-        }
-        for (currency, owner) in &wanted.openings {
-            let part = parts.of_owner(*owner);
-            let settlement = AccountId::settlement(*currency, part.unsigned_abs());
-            locks.insert((part, Uuid(settlement.bits())));
-        }
-        Ok(locks)
+        Ok(found)
+    }
+
+    /// Locks the accounts at `locks` in a transaction that has begun, and brings them in.
+    pub(super) async fn hold(
+        &self,
+        client: &Client,
+        locks: &Locks,
+        book: &mut PostgresBook,
+    ) -> Result<(), StoreError> {
+        let (parts, ids) = unzip(locks);
+        let rows = client.query(&self.lock, &[&parts, &ids]).await;
+        let rows = rows.map_err(|error| StoreError::database("lock accounts", error))?;
+        bring_in(&rows, book)
     }
 
     /// Locks `locks` again, in a transaction that has begun.
@@ -185,16 +224,18 @@ async fn some(
     if count == 0 { Ok(Vec::new()) } else { client.query(statement, values).await }
 }
 
-fn bring_in(row: &Row, book: &mut PostgresBook) -> Result<(), StoreError> {
-    let row = columns::account(row)?;
-    book.earliest = book.earliest.max(row.changed_at.next());
-    let held = Held {
-        part: row.part,
-        locked_at: Some(row.account.version()),
-        changed_at: row.changed_at,
-        account: row.account,
-    };
-    book.held.insert(held.account.id(), held);
+fn bring_in(rows: &[Row], book: &mut PostgresBook) -> Result<(), StoreError> {
+    for row in rows {
+        let row = columns::account(row)?;
+        book.earliest = book.earliest.max(row.changed_at.next());
+        let held = Held {
+            part: row.part,
+            locked_at: Some(row.account.version()),
+            changed_at: row.changed_at,
+            account: row.account,
+        };
+        book.held.insert(held.account.id(), held);
+    }
     Ok(())
 }
 

@@ -15,7 +15,7 @@ struct Step {
     plain_only: bool,
 }
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step {
         version: 1,
         name: "ledger",
@@ -38,6 +38,12 @@ const STEPS: [Step; 4] = [
         version: 4,
         name: "directory",
         sql: include_str!("migrations/0004-directory.sql"),
+        plain_only: false,
+    },
+    Step {
+        version: 5,
+        name: "copies",
+        sql: include_str!("migrations/0005-copies.sql"),
         plain_only: false,
     },
 ];
@@ -153,6 +159,22 @@ pub(super) async fn check(client: &Client) -> Result<(Parts, u128), StoreError> 
     let id = client.query_one("SELECT id FROM tongjang.ledger", &[]).await.map_err(attempt)?;
     let Uuid(id) = id.get(0);
     Ok((parts_of(client).await?, id))
+}
+
+/// Refuses a ledger into which another one is only copied in part.
+///
+/// # Errors
+/// [`StoreError::Unfit`] if it is one.
+pub(super) async fn check_whole(client: &Client) -> Result<(), StoreError> {
+    let attempt = |error| StoreError::database("see whether a copy was finished", error);
+    let sql = "SELECT EXISTS (SELECT FROM tongjang.copies WHERE finished_at IS NULL)";
+    let unfinished: bool = client.query_one(sql, &[]).await.map_err(attempt)?.get(0);
+    if !unfinished {
+        return Ok(());
+    }
+    let what = "the copy of another ledger into it is not finished; run the same `tongjang copy` \
+                again, which goes on with it";
+    Err(StoreError::Unfit { what: what.to_owned() })
 }
 
 async fn parts_of(client: &Client) -> Result<Parts, StoreError> {
