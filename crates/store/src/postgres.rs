@@ -30,7 +30,6 @@ mod rehearsal;
 pub mod schema;
 mod session;
 mod target;
-pub mod timeline;
 mod tls;
 mod values;
 pub mod verify;

@@ -18,7 +18,7 @@ use super::outcomes::{self, KeyRow, StandsFor};
 use super::places::Parts;
 use super::session::Profile;
 use super::values::Uuid;
-use super::{Postgres, schema};
+use super::{Copying, Postgres, schema};
 use crate::StoreError;
 
 /// So many rows of a table are fetched at once.
@@ -33,22 +33,24 @@ const CHRONICLER: Profile = Profile {
     ..Profile::READER
 };
 
-/// Shows `each` event of the ledger, the oldest first.
+/// Shows `each` event of the ledger, the oldest first. It is called off the async threads.
 ///
 /// # Errors
 /// What `each` answers, at once; or [`StoreError::Damaged`] with the place of what cannot be read.
-pub async fn events<E: From<StoreError>>(
+pub fn events<E: From<StoreError>>(
     postgres: &Postgres,
     each: impl FnMut(&Event) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut client = connect(postgres).await?;
-    let session = begin(&mut client).await?;
-    tell(&session, postgres.parts, each, |_| Ok(())).await
+    postgres.reader.runtime.block_on(async {
+        let mut client = connect(postgres).await?;
+        let session = begin(&mut client).await?;
+        tell(&session, postgres.parts, each, |_| Ok(())).await
+    })
 }
 
 /// A connection for reading the whole ledger.
 pub(super) async fn connect(postgres: &Postgres) -> Result<Client, StoreError> {
-    let (client, driver) = postgres.target.connect("tongjang chronicle", &CHRONICLER).await?;
+    let (client, driver) = postgres.target.connect(Copying::APPLICATION, &CHRONICLER).await?;
     tokio::spawn(driver);
     schema::check(&client).await?;
     Ok(client)

@@ -17,12 +17,16 @@ use super::places::Parts;
 use super::values::Uuid;
 use crate::StoreError;
 
-/// Verifies the ledger. `progress` is told how many events were read, now and then.
+/// Verifies the ledger, off the async threads. `progress` is told how many events were read, now and then.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] with the place of the first fault, or what kept the ledger from being
 /// read.
-pub async fn verify(
+pub fn verify(postgres: &Postgres, progress: impl FnMut(u64)) -> Result<AuditSummary, StoreError> {
+    postgres.reader.runtime.block_on(look(postgres, progress))
+}
+
+async fn look(
     postgres: &Postgres,
     mut progress: impl FnMut(u64),
 ) -> Result<AuditSummary, StoreError> {

@@ -9,10 +9,9 @@ use tongjang_store::{Order, Reader, StoreError};
 
 use crate::cases;
 use crate::ledger::Ledger;
-use crate::tellers::RUNTIME;
 
 fn verified(ledger: &Ledger) -> Result<AuditSummary, StoreError> {
-    RUNTIME.block_on(verify::verify(&ledger.postgres, |_| ()))
+    verify::verify(&ledger.postgres, |_| ())
 }
 
 fn events(ledger: &Ledger) -> Vec<Event> {
@@ -21,7 +20,7 @@ fn events(ledger: &Ledger) -> Vec<Event> {
         events.push(event.clone());
         Ok::<_, StoreError>(())
     };
-    RUNTIME.block_on(chronicle::events(&ledger.postgres, each)).unwrap();
+    chronicle::events(&ledger.postgres, each).unwrap();
     events
 }
 
