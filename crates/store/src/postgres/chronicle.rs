@@ -145,33 +145,36 @@ const KEYS: &str = "SELECT k.scope, k.key, k.fingerprint, k.happened_at, k.trans
         k.opened_id, k.changed_id, k.refusal, k.version
     FROM tongjang.keys AS k ORDER BY k.happened_at, k.part, k.scope, k.key";
 
-/// The accounts that were opened at one time, each with the settlement account that came along.
+/// The accounts that were opened at one time, each with the settlement account that came along: of
+/// its own part, or of another, if it comes from a ledger that is divided otherwise.
 fn together(rows: Vec<AccountRow>) -> Vec<Opening> {
     let (settlements, accounts): (Vec<_>, Vec<_>) =
         rows.into_iter().partition(|row| row.account.opened().is_settlement());
-    let mut alone: Vec<AccountRow> = settlements;
-    let mut openings = Vec::new();
-    for row in accounts {
-        let same = |other: &AccountRow| {
-            other.part == row.part && other.account.currency() == row.account.currency()
-        };
-        let found = alone.iter().position(same).map(|at| alone.swap_remove(at));
-        openings.push(Opening {
-            account: row.account.opened().clone(),
-            settlement: found.map(|row| row.account.opened().clone()),
-            number_made: row.number_made,
-            key: None,
-        });
+    let open = |row: &AccountRow| Opening {
+        account: row.account.opened().clone(),
+        settlement: None,
+        number_made: row.number_made,
+        key: None,
+    };
+    let mut openings: Vec<Opening> = accounts.iter().map(open).collect();
+    let mut alone: Vec<&AccountRow> = settlements.iter().collect();
+    for only_own_part in [true, false] {
+        for settlement in std::mem::take(&mut alone) {
+            let came_with = |(row, opening): (&AccountRow, &Opening)| {
+                opening.settlement.is_none()
+                    && row.account.currency() == settlement.account.currency()
+                    && (!only_own_part || row.part == settlement.part)
+            };
+            let found = accounts.iter().zip(&openings).position(came_with);
+            let opened = settlement.account.opened().clone();
+            match found.and_then(|at| openings.get_mut(at)) {
+                Some(opening) => opening.settlement = Some(opened),
+                None => alone.push(settlement),
+            }
+        }
     }
     // One that came with none of them stands before all others, on which it may be booked.
-    let account = |row: AccountRow| -> Arc<Opened> { row.account.opened().clone() };
-    let alone = alone.into_iter().map(|row| Opening {
-        account: account(row),
-        settlement: None,
-        number_made: false,
-        key: None,
-    });
-    alone.chain(openings).collect()
+    alone.into_iter().map(open).chain(openings).collect()
 }
 
 /// A change of status with the version that it led to.
