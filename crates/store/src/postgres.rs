@@ -148,6 +148,11 @@ impl Postgres {
         self.id
     }
 
+    /// How the connections for queries are filled at this moment.
+    pub fn pool_status(&self) -> PoolStatus {
+        self.reader.pool.status()
+    }
+
     /// What its tellers counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
