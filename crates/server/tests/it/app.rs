@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+use tongjang_cluster::{Cluster, Database};
 use tongjang_core::Timestamp;
 use tongjang_server::app::Clock;
 use tongjang_server::config::{Config, Deposits, Signup, StoreArgs, time_zone};
 use tongjang_server::serve::{Limits, Server, Surroundings};
+use tongjang_store::postgres::{Layout, Parts, Passwords, Profile, Target, schema};
 
 /// A password that is good enough for everybody here.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -24,6 +26,24 @@ pub(crate) struct TestApp {
     config: Config,
     surroundings: Surroundings,
     _data: tempfile::TempDir,
+    _database: Option<Database>,
+}
+
+/// A database with a new ledger in it.
+pub(crate) async fn new_ledger(parts: u16) -> Database {
+    let database = tokio::task::spawn_blocking(|| Cluster::shared().database()).await.unwrap();
+    let target = Target::new(database.url(), &Passwords::default()).unwrap();
+    let (mut client, driver) = target.connect("tests", &Profile::OWNER).await.unwrap();
+    tokio::spawn(driver);
+    let parts = Parts::new(parts).unwrap();
+    let layout = Layout { parts, id: 7, citus: tongjang_cluster::citus() };
+    schema::migrate(&mut client, layout).await.unwrap();
+    database
+}
+
+/// Whether all tests are to run on a database.
+fn everything_on_a_database() -> bool {
+    std::env::var("TONGJANG_TEST_STORE").is_ok_and(|store| store == "postgres")
 }
 
 /// An answer, read to its end.
@@ -37,6 +57,12 @@ impl TestApp {
     /// A server as it starts without options.
     pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
+    }
+
+    /// A server on the ledger in a database.
+    pub(crate) async fn on(database: &Database) -> Self {
+        let store = database.url().parse().unwrap();
+        Self::start_with(|config| config.ledger.store = Some(store)).await
     }
 
     /// A server with some options changed.
@@ -58,13 +84,28 @@ impl TestApp {
             deposits: Deposits::Owner,
         };
         change(&mut config);
+        let mut database = None;
+        if everything_on_a_database() && config.ledger.store.is_none() {
+            let new = new_ledger(4).await;
+            config.ledger.store = Some(new.url().parse().unwrap());
+            database = Some(new);
+        }
         let ahead = Arc::new(AtomicI64::new(0));
         let mut surroundings = surroundings(ahead.clone());
         around(&mut surroundings);
         let server = Server::start(config.clone(), surroundings.clone()).await.unwrap();
         let base = format!("http://{}", server.address());
         let client = reqwest::Client::new();
-        Self { server: Some(server), client, base, ahead, config, surroundings, _data: data }
+        Self {
+            server: Some(server),
+            client,
+            base,
+            ahead,
+            config,
+            surroundings,
+            _data: data,
+            _database: database,
+        }
     }
 
     /// The folder that the server keeps everything in.

@@ -29,4 +29,5 @@ mod pages;
 mod passbook;
 mod readme;
 mod scripts;
+mod servers;
 mod streams;

@@ -12,23 +12,40 @@ use tongjang_script::{
     run_folder,
 };
 
-use crate::app::{Answer, TestApp, answer};
+use crate::app::{Answer, TestApp, answer, new_ledger};
 
 #[test]
 fn the_scripts_go_through_http_as_they_are_written() {
-    through_http(false);
+    through_http(false, false);
+}
+
+#[test]
+fn the_scripts_go_through_a_server_on_a_database_as_they_are_written() {
+    through_http(false, true);
 }
 
 /// Each command as a batch of its own.
 #[test]
 fn the_scripts_go_through_batches_as_they_are_written() {
-    through_http(true);
+    through_http(true, false);
 }
 
-fn through_http(batches: bool) {
+/// Each command as a batch of its own, on a database.
+#[test]
+fn the_scripts_go_through_batches_on_a_database_as_they_are_written() {
+    through_http(true, true);
+}
+
+fn through_http(batches: bool, database: bool) {
     let done = run_folder(Target::Http, |script| {
         let runtime = Runtime::new().unwrap();
-        let app = runtime.block_on(TestApp::start());
+        let database = database.then(|| runtime.block_on(new_ledger(4)));
+        let app = runtime.block_on(async {
+            match &database {
+                Some(database) => TestApp::on(database).await,
+                None => TestApp::start().await,
+            }
+        });
         let operator = runtime.block_on(app.operator("boss"));
         let (people, accounts) = (HashMap::new(), Vec::new());
         run(script, &mut Bank { runtime, app, batches, operator, people, accounts })
