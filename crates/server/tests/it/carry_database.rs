@@ -201,9 +201,6 @@ async fn every_command_looks_at_a_database() {
     let table = printed(&["export", "--format", "csv", "--store", url], "");
     assert_eq!(table.lines().count(), 4, "{table}");
     verify(&database);
-    let bench = run(&["bench", "engine", "--store", url], "");
-    let said = String::from_utf8(bench.stderr).unwrap();
-    assert!(!bench.status.success() && said.contains("in a folder only"), "{said}");
     let secret = url.replacen("postgres@", "postgres:secret@", 1) + "?sslpassword=secret";
     let backup = printed(&["backup", "--store", &secret], "");
     assert!(backup.contains("pg_dump") && backup.contains("pg_basebackup"), "{backup}");

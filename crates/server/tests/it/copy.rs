@@ -281,17 +281,18 @@ fn kill_on_the_way(from: &str, to: &str) -> (u32, u32) {
         // So that it lives long enough to do something, and longer each time.
         let patience =
             Duration::from_millis(150 + u64::from(killed) * 173 % 400 + u64::from(killed) * 30);
-        let begun = std::time::Instant::now();
+        let mut waited = Duration::ZERO;
         let ended = loop {
             if let Some(status) = child.try_wait().unwrap() {
                 break Some(status);
             }
-            if begun.elapsed() >= patience {
+            if waited >= patience {
                 child.kill().unwrap();
                 child.wait().unwrap();
                 break None;
             }
             std::thread::sleep(Duration::from_millis(5));
+            waited += Duration::from_millis(5);
         };
         let Some(status) = ended else {
             killed += 1;
