@@ -219,7 +219,18 @@ fn attacks() -> Vec<(&'static str, String, &'static str)> {
             whole(&[("direction", "(-1)::smallint"), ("balance", "h.balance - 50")]),
             unique,
         ),
-        ("a wrong sum", whole(&[("amount", "60::numeric"), ("balance", "h.balance + 60")]), guard),
+        (
+            "a wrong sum",
+            booking(
+                &[
+                    ("amount", "60::numeric"),
+                    ("balance", "h.balance + 60"),
+                    ("credit_total", "h.credit_total + 60"),
+                ],
+                &[("balance", "h.balance + 60"), ("credit_total", "h.credit_total + 60")],
+            ),
+            guard,
+        ),
         (
             "a credit of another transaction",
             whole(&[("transaction_id", "gen_random_uuid()")]),
