@@ -140,15 +140,18 @@ impl Bank {
             let before = seen["balance"].as_i64().unwrap();
             app.deposit(person, &accounts[0], json!({"amount": 50})).await.expect(201);
             app.withdraw(person, &accounts[0], json!({"amount": 20})).await.expect(201);
-            let to = &self.people[(nth + 2) % self.people.len()].1[0];
+            let to = &self.people[(nth + 1) % self.people.len()].1[0];
             let body = json!({"from_account": accounts[0], "to_account": to, "amount": 1});
             app.transfer(person, body).await.expect(201);
             assert_eq!(app.balance(person, &accounts[0]).await, before + 29);
+            if nth != 1 {
+                app.deposit(person, &accounts[2], json!({"amount": 1})).await.expect(201);
+            }
             let new = app.account_in(person, "KRW").await;
             app.deposit(person, &new, json!({"amount": 3})).await.expect(201);
             app.withdraw(person, &new, json!({"amount": 3})).await.expect(201);
             let back = json!({"from_account": to, "to_account": accounts[0], "amount": 1});
-            let owner = &self.people[(nth + 2) % self.people.len()].0;
+            let owner = &self.people[(nth + 1) % self.people.len()].0;
             app.transfer(owner, back).await.expect(201);
         }
         let frozen = &self.people[1];
@@ -178,8 +181,8 @@ fn alone(database: &Database) {
     panic!("somebody is still connected to {}", database.name());
 }
 
-async fn there_and_back(parts: u16) {
-    let mut bank = Bank::open(6).await;
+async fn there_and_back(parts: u16, customers: usize) {
+    let mut bank = Bank::open(customers).await;
     let data = bank.stopped().await;
     let database = migrated(parts);
     let url = database.url();
@@ -187,7 +190,7 @@ async fn there_and_back(parts: u16) {
     let before = exported(&["--data", &data]);
     assert_eq!(exported(&["--store", url]), before);
     verified(&["--store", url]);
-    let accounts = 6 * 3 + 2;
+    let accounts = customers * 3 + 2;
     assert!(done.contains(&format!("{accounts} accounts")), "{done}");
 
     // Once more changes nothing.
@@ -220,7 +223,7 @@ async fn there_and_back(parts: u16) {
     verified(&["--data", &back]);
 
     // And what came from a database goes into another one, too.
-    let database = migrated(7);
+    let database = migrated(parts + 2);
     copied(&back, database.url());
     assert_eq!(exported(&["--data", &back]), exported(&["--store", database.url()]));
     let app = serving(&database).await;
@@ -235,12 +238,19 @@ async fn there_and_back(parts: u16) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_goes_into_a_database_of_one_part_and_back_and_goes_on() {
-    there_and_back(1).await;
+    there_and_back(1, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_goes_into_a_database_of_five_parts_and_back_and_goes_on() {
-    there_and_back(5).await;
+    there_and_back(5, 6).await;
+}
+
+/// Then nearly every part has the accounts of one customer, and one of them only the account that
+/// brought the currency's settlement account along, which is in part 0.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_goes_into_a_database_of_more_parts_than_customers_and_back_and_goes_on() {
+    there_and_back(997, 2).await;
 }
 
 /// A ledger of many bookings, of which a copy takes a while.
