@@ -57,6 +57,8 @@ struct Bank {
     api_key: String,
     /// What was asked under a key, and answered.
     keyed: Vec<(Person, String, Value, String, Answer)>,
+    /// What was imported under the job `j`.
+    imported: String,
 }
 
 impl Bank {
@@ -75,7 +77,7 @@ impl Bank {
             people.push((person, accounts));
         }
         let (_, api_key) = app.key(&people[0].0.token, &["write"]).await;
-        let mut bank = Self { app, people, api_key, keyed: Vec::new() };
+        let mut bank = Self { app, people, api_key, keyed: Vec::new(), imported: String::new() };
         for nth in 0..customers {
             let (person, accounts) = bank.people[nth].clone();
             let other = bank.people[(nth + 1) % customers].1[1].clone();
@@ -114,10 +116,14 @@ impl Bank {
         let line = |account: &str, status: &str| {
             json!({"op": "status", "account": account, "status": status}).to_string() + "\n"
         };
-        let lines = line(one, "frozen") + &line(other, "frozen") + &line(one, "open");
-        let done = printed(&["import", "-", "--job", "j", "--data", &data], &lines);
+        self.imported = line(one, "frozen") + &line(other, "frozen") + &line(one, "open");
+        let done = self.import_again(&["--data", &data]);
         assert!(done.contains("3 done"), "{done}");
         data
+    }
+
+    fn import_again(&self, into: &[&str]) -> String {
+        printed(&[&["import", "-", "--job", "j"], into].concat(), &self.imported)
     }
 
     /// Whether `app` answers as the one did that is no longer there, and goes on.
@@ -198,6 +204,8 @@ async fn there_and_back(parts: u16, customers: usize) {
     assert!(again.contains("0 events copied"), "{again}");
     assert_eq!(again.lines().last(), done.lines().last());
 
+    let done = bank.import_again(&["--store", url]);
+    assert!(done.contains("0 done, 3 already there"), "{done}");
     let mut app = serving(&database).await;
     bank.goes_on_in(&app).await;
     let said = refused(&data, url);
@@ -217,6 +225,8 @@ async fn there_and_back(parts: u16, customers: usize) {
     let again = copied(url, &back);
     assert!(again.contains("0 events copied"), "{again}");
     assert_eq!(again.lines().last(), done.lines().last());
+    let done = bank.import_again(&["--data", &back]);
+    assert!(done.contains("0 done, 3 already there"), "{done}");
     let mut app = TestApp::start_with(|config| config.ledger.data = back.clone().into()).await;
     bank.goes_on_in(&app).await;
     app.stop().await;
@@ -251,6 +261,30 @@ async fn a_ledger_goes_into_a_database_of_five_parts_and_back_and_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_goes_into_a_database_of_more_parts_than_customers_and_back_and_goes_on() {
     there_and_back(997, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_began_in_a_database_goes_on_in_a_folder() {
+    let database = migrated(997);
+    let mut app = serving(&database).await;
+    let (minji, jun) = (app.customer("minji").await, app.customer("jun").await);
+    let accounts = [app.account(&minji, 100).await, app.account(&jun, 200).await];
+    app.stop().await;
+    drop(app);
+    alone(&database);
+    let folder = tempfile::tempdir().unwrap();
+    let data = name(&folder.path().join("data"));
+    copied(database.url(), &data);
+    let mut app = TestApp::start_with(|config| config.ledger.data = data.clone().into()).await;
+    // None of its settlement accounts is the one that a folder begins with.
+    for (person, account) in [(&minji, &accounts[0]), (&jun, &accounts[1])] {
+        app.deposit(person, account, json!({"amount": 5})).await.expect(201);
+        app.withdraw(person, account, json!({"amount": 3})).await.expect(201);
+        app.account(person, 7).await;
+    }
+    assert_eq!(app.balance(&jun, &accounts[1]).await, 202);
+    app.stop().await;
+    verified(&["--data", &data]);
 }
 
 /// A ledger of many bookings, of which a copy takes a while.
