@@ -12,6 +12,7 @@ use tongjang_core::{Account, AccountId, AccountNumber, Bank, Command, Opened, Re
 use tongjang_store::{Answer, Brief, BundleReply, Reader as _, StoreError, Teller, Together};
 
 pub use self::ledger_reader::LedgerReader;
+use crate::database::Database;
 use crate::problem::{Code, Problem, Text};
 use crate::telemetry::Telemetry;
 
@@ -32,16 +33,28 @@ pub struct Ledger {
     bundles: Arc<Semaphore>,
     room: u32,
     telemetry: Arc<Telemetry>,
+    database: Option<Database>,
 }
 
 impl Ledger {
-    /// The ledger behind `teller`, read through `reader`.
-    pub fn new(teller: Teller, reader: LedgerReader, telemetry: Arc<Telemetry>) -> Self {
+    /// The ledger behind `teller`, read through `reader`, and the database that it is in, if it is
+    /// in one.
+    pub(crate) fn new(
+        teller: Teller,
+        reader: LedgerReader,
+        telemetry: Arc<Telemetry>,
+        database: Option<Database>,
+    ) -> Self {
         let room = u32::try_from(teller.room_for_bundles()).unwrap_or(u32::MAX).max(1);
         let bundles = Arc::new(Semaphore::new(room as usize));
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let queries = Arc::new(Semaphore::new(cores * QUERIES_A_CORE));
-        Self { teller, reader, queries, bundles, room, telemetry }
+        // A database has cores of its own, and only so many connections.
+        let at_once = match &database {
+            Some(database) => database.postgres.pool_status().max_size,
+            None => cores * QUERIES_A_CORE,
+        };
+        let queries = Arc::new(Semaphore::new(at_once));
+        Self { teller, reader, queries, bundles, room, telemetry, database }
     }
 
     /// Has `request` decided and made durable. A refusal by the rules is an answer too.
@@ -255,6 +268,11 @@ impl Ledger {
         }
     }
 
+    /// The database that it is in, if it is in one.
+    pub(crate) fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
+    }
+
     /// How many requests wait for the teller.
     pub fn waiting(&self) -> usize {
         self.teller.waiting()
@@ -269,10 +287,18 @@ impl Ledger {
     ///
     /// # Errors
     /// 503, with the store's reason in the log.
-    pub fn ready(&self) -> Result<(), Problem> {
+    pub async fn ready(&self) -> Result<(), Problem> {
         self.teller.ready()?;
-        self.reader.ready().map_err(|error| {
-            Problem::from(error).detail(Text::fixed(
+        let ready = match self.at_once() {
+            Some(reader) => reader.ready().map_err(Problem::from),
+            None => {
+                let asked = self.query(|reader| reader.ready());
+                let away = |_| Err(Problem::new(Code::StoreUnavailable));
+                tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(away)
+            }
+        };
+        ready.map_err(|problem| {
+            problem.detail(Text::fixed(
                 "The store does not take bookings; the log says why.",
                 "저장소가 거래를 받지 않습니다. 이유는 로그에 있습니다.",
             ))

@@ -166,10 +166,11 @@ impl Server {
         // callers are turned away and do not wait.
         let listen = |source| StartError::Listen { address: config.listen, source };
         let socket = bound(config.listen).map_err(listen)?;
-        let Opened { teller, thread, reader, directory } = match config.ledger.database().await? {
-            None => open_journal(&config.ledger.data, &surroundings)?,
-            Some(database) => open_database(&database, limits).await?,
-        };
+        let Opened { teller, thread, reader, directory, database } =
+            match config.ledger.database().await? {
+                None => open_journal(&config.ledger.data, &surroundings)?,
+                Some(database) => open_database(database, limits).await?,
+            };
         let Surroundings { clock, random, .. } = surroundings;
         let listener = socket.listen(BACKLOG).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
@@ -178,7 +179,7 @@ impl Server {
         let app = Arc::new(App {
             auth: Auth::new(&random, directory.is_shared()),
             batches: Bounds::new(limits.batches),
-            ledger: Ledger::new(teller, reader, telemetry.clone()),
+            ledger: Ledger::new(teller, reader, telemetry.clone(), database),
             telemetry,
             config,
             directory,
@@ -228,6 +229,7 @@ struct Opened {
     thread: TellerThread,
     reader: LedgerReader,
     directory: Directory,
+    database: Option<Database>,
 }
 
 /// Opens the journal and the directory in `data`.
@@ -240,18 +242,19 @@ fn open_journal(data: &Path, surroundings: &Surroundings) -> Result<Opened, Star
     report(&opening, data);
     let directory = Directory::open(data)?;
     let (teller, thread) = Teller::start_with(store, surroundings.limits.teller, messenger())?;
-    Ok(Opened { teller, thread, reader: LedgerReader::Journal(reader), directory })
+    Ok(Opened { teller, thread, reader: LedgerReader::Journal(reader), directory, database: None })
 }
 
 /// The same for a ledger in a database.
-async fn open_database(database: &Database, limits: Limits) -> Result<Opened, StartError> {
+async fn open_database(database: Database, limits: Limits) -> Result<Opened, StartError> {
     let directory = database.directory().await?;
     let (stores, reader) = (database.stores()?, database.postgres.reader());
     let tellers = stores.len();
     let (teller, thread) = Teller::start_shared(stores, limits.teller, &messenger())?;
     let (store, parts) = (database.store(), database.postgres.parts().count());
     tracing::info!(%store, parts, tellers, "the ledger is open");
-    Ok(Opened { teller, thread, reader: LedgerReader::Postgres(reader), directory })
+    let (reader, database) = (LedgerReader::Postgres(reader), Some(database));
+    Ok(Opened { teller, thread, reader, directory, database })
 }
 
 /// Gives answers out on the runtime's own threads: waking the handlers from one of these is cheaper

@@ -18,6 +18,7 @@ use tongjang_store::{Answer, Brief, Made, StoreError};
 
 pub use log::{LogFormat, start_log};
 
+use crate::database::Database;
 use crate::problem::Code;
 
 /// From half a millisecond, which a durable booking takes at best, to the request's time limit.
@@ -148,10 +149,46 @@ impl Telemetry {
     pub(crate) fn render(&self, ledger: &crate::ledger::Ledger) -> String {
         self.waiting.set(f64::from(u32::try_from(ledger.waiting()).unwrap_or(u32::MAX)));
         self.batches.absolute(ledger.batches());
+        if let Some(database) = ledger.database() {
+            self.database(database);
+        }
         if let Some(kib) = resident_kib() {
             self.memory.set(f64::from(kib) * 1024.0);
         }
         self.handle.render()
+    }
+
+    /// What is told of a database, which a ledger in a folder does not have.
+    fn database(&self, database: &Database) {
+        let counts = database.postgres.counters().counts();
+        for (name, count) in [
+            ("tongjang_database_batches_total", counts.batches),
+            ("tongjang_database_events_total", counts.events),
+            ("tongjang_database_again_total", counts.again),
+            ("tongjang_database_away_total", counts.away),
+            ("tongjang_database_refused_total", counts.refused),
+            ("tongjang_database_broken_commits_total", counts.broken),
+            ("tongjang_database_unknown_outcomes_total", counts.unknown),
+        ] {
+            counter(&self.recorder, name, vec![]).absolute(count);
+        }
+        let pools = [
+            ("queries", database.postgres.pool_status()),
+            ("directory", database.directory_pool().status()),
+        ];
+        for (pool, status) in pools {
+            let filled = [
+                ("tongjang_database_connections_max", status.max_size),
+                ("tongjang_database_connections_open", status.size),
+                ("tongjang_database_connections_free", status.available),
+                ("tongjang_database_connections_waited_for", status.waiting),
+            ];
+            for (name, count) in filled {
+                let labels = vec![Label::new("pool", pool)];
+                let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+                gauge(&self.recorder, name, labels).set(count);
+            }
+        }
     }
 
     /// Folds what was recorded into the histograms; call it every few seconds, or they grow.
@@ -195,6 +232,23 @@ fn gauge(recorder: &PrometheusRecorder, name: &'static str, labels: Vec<Label>) 
     recorder.register_gauge(&Key::from_parts(name, labels), &META)
 }
 
+/// Only where the ledger is in a database.
+const DATABASE_COUNTERS: [(&str, &str); 7] = [
+    ("tongjang_database_batches_total", "Transactions of the database that were to be committed."),
+    ("tongjang_database_events_total", "Events in them: by batches, how large one is."),
+    ("tongjang_database_again_total", "Batches that others came in between of, decided again."),
+    ("tongjang_database_away_total", "Batches that did not reach the database."),
+    ("tongjang_database_refused_total", "Batches that the database refused."),
+    ("tongjang_database_broken_commits_total", "Connections that broke during a commit."),
+    ("tongjang_database_unknown_outcomes_total", "Commits of which nothing could be found out."),
+];
+const DATABASE_GAUGES: [(&str, &str); 4] = [
+    ("tongjang_database_connections_max", "How many connections a pool may have."),
+    ("tongjang_database_connections_open", "How many of them are open."),
+    ("tongjang_database_connections_free", "How many of those are free."),
+    ("tongjang_database_connections_waited_for", "How many wait for one."),
+];
+
 fn describe(recorder: &PrometheusRecorder) {
     for (name, text) in [
         ("tongjang_http_requests_total", "Requests answered."),
@@ -205,6 +259,12 @@ fn describe(recorder: &PrometheusRecorder) {
         ("tongjang_teller_batches_total", "Batches that the teller took in."),
     ] {
         recorder.describe_counter(name.into(), None, text.into());
+    }
+    for (name, text) in DATABASE_COUNTERS {
+        recorder.describe_counter(name.into(), None, text.into());
+    }
+    for (name, text) in DATABASE_GAUGES {
+        recorder.describe_gauge(name.into(), None, text.into());
     }
     for (name, text) in [
         ("tongjang_build_info", "Always 1; the labels say what runs."),

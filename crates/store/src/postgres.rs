@@ -9,6 +9,7 @@ mod address;
 mod batch;
 mod book;
 mod census;
+pub mod chronicle;
 mod columns;
 mod connect;
 mod copying;
@@ -29,9 +30,9 @@ mod rehearsal;
 pub mod schema;
 mod session;
 mod target;
-pub mod timeline;
 mod tls;
 mod values;
+pub mod verify;
 mod writing;
 
 pub use batch::PostgresStore;
@@ -145,6 +146,11 @@ impl Postgres {
     /// The bits by which the ledger is known.
     pub fn id(&self) -> u128 {
         self.id
+    }
+
+    /// How the connections for queries are filled at this moment.
+    pub fn pool_status(&self) -> PoolStatus {
+        self.reader.pool.status()
     }
 
     /// What its tellers counted.

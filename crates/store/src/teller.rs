@@ -148,8 +148,11 @@ pub struct Teller {
 #[derive(Debug)]
 pub struct TellerThread {
     closing: Arc<AtomicBool>,
-    at_work: Vec<(Sender<()>, JoinHandle<Result<(), StoreError>>)>,
+    at_work: Vec<AtWork>,
 }
+
+/// How a teller is told to stop, and his thread.
+type AtWork = (Sender<()>, JoinHandle<Result<(), StoreError>>);
 
 /// What a teller has around him while he works.
 struct Day<'a> {

@@ -50,7 +50,7 @@ async fn alive() -> Json<Health> {
     extensions(("x-problems" = json!(["store-unavailable", "shutting-down"])))
 )]
 async fn ready(State(app): State<AppState>) -> Result<Json<Health>, Problem> {
-    app.ledger.ready().map(|()| Json(OK))
+    app.ledger.ready().await.map(|()| Json(OK))
 }
 
 /// Counters in the text format of Prometheus. Keep them from strangers: they tell how busy it is.

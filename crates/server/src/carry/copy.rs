@@ -12,7 +12,7 @@ use tongjang_store::journal::frame::FIRST_EVENT;
 use tongjang_store::journal::lock::lock;
 use tongjang_store::journal::{Journal, JournalConfig, chronicle as in_journal};
 use tongjang_store::postgres::{
-    Copying, Pool, PoolLimits, Postgres, Profile, Target, Way, timeline as in_database,
+    Copying, Pool, PoolLimits, Postgres, Profile, Target, Way, chronicle as in_database,
 };
 use tongjang_store::{Store, StoreError};
 

@@ -8,7 +8,7 @@ use clap::Args;
 use tongjang_core::Event;
 use tongjang_store::StoreError;
 use tongjang_store::journal::chronicle;
-use tongjang_store::postgres::timeline;
+use tongjang_store::postgres;
 
 use super::history::find;
 use super::progress::Progress;
@@ -130,7 +130,7 @@ fn events(
 ) -> anyhow::Result<Result<(), Broken>> {
     match ledger.database_blocking()? {
         None => Ok(chronicle::events(&only_to_read(&ledger.data), each).map(|_| ())),
-        Some(database) => Ok(timeline::events(&database.postgres, each)),
+        Some(database) => Ok(postgres::chronicle::events(&database.postgres, each)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use tongjang_core::audit::AuditSummary;
 use tongjang_store::journal;
-use tongjang_store::postgres::timeline;
+use tongjang_store::postgres;
 
 use super::table::{Align, Table, amount};
 use super::{only_to_read, print};
@@ -17,7 +17,8 @@ pub(super) fn verify(ledger: &StoreArgs) -> anyhow::Result<ExitCode> {
     let (summary, notes) = match ledger.database_blocking()? {
         None => of_journal(&ledger.data)?,
         Some(database) => {
-            let summary = watched(|progress| timeline::audit(&database.postgres, progress))?;
+            let summary =
+                watched(|progress| postgres::verify::verify(&database.postgres, progress))?;
             (summary, vec!["The balances in the database agree.".to_owned()])
         }
     };

@@ -66,7 +66,7 @@ impl KeyRow {
         Ok(Self { used, at: columns::time(row, 3), stands_for })
     }
 
-    fn fault(&self, what: &str) -> StoreError {
+    pub(super) fn fault(&self, what: &str) -> StoreError {
         let place = format!("key {} of {}", self.used.key.as_str(), self.used.scope);
         StoreError::Damaged { place, what: what.to_owned() }
     }

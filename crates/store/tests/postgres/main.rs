@@ -13,6 +13,7 @@ mod scripts;
 mod session;
 mod tellers;
 mod tls;
+mod verify;
 
 /// How many cases a property is tried on: `usual`, or more with `TONGJANG_SIM_RUNS`.
 fn cases(usual: u32) -> u32 {

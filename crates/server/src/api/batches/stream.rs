@@ -285,7 +285,7 @@ impl Stream {
             self.end(problem);
             Answers::none()
         });
-        if answers.has_failed() && self.clerk.app.ledger.ready().is_err() {
+        if answers.has_failed() && self.clerk.app.ledger.ready().await.is_err() {
             self.end(Problem::new(Code::StoreUnavailable));
         }
         let mut bytes = Vec::new();

@@ -1,0 +1,170 @@
+//! What only the owner of the tables, or a superuser, can do: `verify` finds it, with its place.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tongjang_core::audit::AuditSummary;
+use tongjang_core::{Account, Event};
+use tongjang_store::postgres::{chronicle, verify};
+use tongjang_store::{Order, Reader, StoreError};
+
+use crate::cases;
+use crate::ledger::Ledger;
+
+fn verified(ledger: &Ledger) -> Result<AuditSummary, StoreError> {
+    verify::verify(&ledger.postgres, |_| ())
+}
+
+fn events(ledger: &Ledger) -> Vec<Event> {
+    let mut events = Vec::new();
+    let each = |event: &Event| {
+        events.push(event.clone());
+        Ok::<_, StoreError>(())
+    };
+    chronicle::events(&ledger.postgres, each).unwrap();
+    events
+}
+
+/// A ledger in which much has happened, on three accounts of two owners and more.
+fn busy(parts: u16) -> Ledger {
+    let mut ledger = Ledger::new(parts);
+    let asks: Vec<[u8; 8]> = (0..240u32)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes())
+        .map(|[a, b, c, d]| [a, b, c, d, b ^ 0x5a, c ^ 0xa5, d ^ 0x33, a ^ 0xcc])
+        .collect();
+    ledger.ask(&asks, 17);
+    ledger
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        max_shrink_iters: 32, ..ProptestConfig::with_cases(cases(4))
+    })]
+
+    #[test]
+    fn a_sound_ledger_holds_and_tells_all_that_happened(
+        asks in vec(any::<[u8; 8]>(), 1..300),
+        at_once in 1..60usize,
+        parts in prop_oneof![Just(1u16), Just(4)],
+    ) {
+        let mut ledger = Ledger::new(parts);
+        ledger.ask(&asks, at_once);
+        let summary = verified(&ledger).unwrap();
+        let reader = &ledger.reader;
+        let accounts: Vec<Account> =
+            reader.accounts(None, Order::Asc, None, usize::MAX / 4).unwrap();
+        prop_assert_eq!(summary.accounts, accounts.len() as u64);
+        let told = events(&ledger);
+        prop_assert_eq!(summary.events, told.len() as u64);
+        // Every transaction is the one that is read by its id, and all are there.
+        let booked = told.iter().filter_map(|event| match event {
+            Event::Booked(booked) => Some(&booked.transaction),
+            _ => None,
+        });
+        let mut count = 0;
+        for transaction in booked {
+            let read = reader.transaction(transaction.id).unwrap();
+            prop_assert_eq!(read.as_ref(), Some(transaction));
+            count += 1;
+        }
+        let totals = reader.totals().unwrap();
+        prop_assert_eq!(count, totals.iter().map(|of| of.transactions).sum::<u64>());
+    }
+}
+
+/// What an owner does when nothing is in his way, and where it shows.
+const TAMPERINGS: [(&str, &str, &str); 17] = [
+    ("a changed amount", "UPDATE tongjang.entries SET amount = amount + 1 WHERE number = 2", ""),
+    (
+        "a changed amount and balance on both sides",
+        "UPDATE tongjang.entries SET amount = amount + 1, balance = balance + direction
+            WHERE transaction_id = (SELECT transaction_id FROM tongjang.entries
+                ORDER BY transaction_id DESC LIMIT 1)",
+        "transaction txn_",
+    ),
+    (
+        "a changed memo",
+        "UPDATE tongjang.entries SET memo = 'nothing' WHERE number = 1 AND direction = 1",
+        "transaction txn_",
+    ),
+    (
+        "another counterparty",
+        "UPDATE tongjang.entries SET counterparty_id = gen_random_uuid() WHERE number = 1",
+        "transaction txn_",
+    ),
+    (
+        "a changed time",
+        "UPDATE tongjang.entries SET booked_at = booked_at + interval '1 s' WHERE number = 1",
+        "entry 1 of account acc_",
+    ),
+    (
+        "a deleted entry",
+        "DELETE FROM tongjang.entries WHERE number = 2 AND direction = 1",
+        "transaction txn_",
+    ),
+    (
+        "a deleted transaction",
+        "DELETE FROM tongjang.entries
+            WHERE transaction_id = (SELECT transaction_id FROM tongjang.entries
+                ORDER BY transaction_id LIMIT 1)",
+        "key k5 of usr_",
+    ),
+    (
+        "a deleted newest transaction",
+        "DELETE FROM tongjang.entries
+            WHERE transaction_id = (SELECT transaction_id FROM tongjang.entries
+                ORDER BY transaction_id DESC LIMIT 1)",
+        "account acc_",
+    ),
+    ("an emptied history", "TRUNCATE tongjang.entries CASCADE", ""),
+    (
+        "a forged balance",
+        "UPDATE tongjang.accounts SET balance = balance + 1, credit_total = credit_total + 1
+            WHERE entry_count > 0 AND owner <> '00000000-0000-0000-0000-000000000000'",
+        "account acc_",
+    ),
+    (
+        "a forged head",
+        "UPDATE tongjang.accounts SET head_hash = sha256(head_hash) WHERE entry_count > 0",
+        "account acc_",
+    ),
+    (
+        "another owner",
+        "UPDATE tongjang.accounts SET owner = '00000000-0000-0001-0000-000000000000'
+            WHERE bank IS NOT NULL",
+        "acc",
+    ),
+    (
+        "a status that was not changed",
+        "UPDATE tongjang.accounts SET status = 'closed' WHERE status = 'open'",
+        "account acc_",
+    ),
+    ("a deleted account", "DELETE FROM tongjang.accounts WHERE bank IS NOT NULL", ""),
+    (
+        "a number that leads elsewhere",
+        "UPDATE tongjang.account_numbers SET account_id = gen_random_uuid()",
+        "number ",
+    ),
+    ("a number that is free again", "DELETE FROM tongjang.account_numbers", "account_numbers"),
+    (
+        "a key that stands for nothing",
+        "UPDATE tongjang.keys SET transaction_id = gen_random_uuid() WHERE transaction_id IS NOT NULL",
+        "key ",
+    ),
+];
+
+#[test]
+fn what_only_the_owner_can_do_is_found_with_its_place() {
+    let ledger = busy(3);
+    verified(&ledger).unwrap();
+    for (name, statement, place) in TAMPERINGS {
+        let ledger = busy(3);
+        ledger.tamper(statement);
+        match verified(&ledger) {
+            Err(StoreError::Damaged { place: found, what }) => {
+                let text = format!("{found}: {what}");
+                assert!(text.contains(place), "{name}: {text}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
