@@ -301,7 +301,7 @@ fn large(folder: &Path) -> String {
             "amount": 1_000_000})
         );
     }
-    for nth in 0..30_000 {
+    for nth in 0..15_000 {
         let (from, to) = (nth % 40, (nth * 7 + 1) % 40);
         let amount = 1 + nth % 9;
         let line = json!({"op": "transfer", "from_account": format!("a{from}"),
