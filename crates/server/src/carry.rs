@@ -3,8 +3,9 @@
 //!
 //! In: `same` (a file that must not change) → `intake` (bytes that must be UTF-8) → `rows` (lines)
 //! and `table` (rows of `cells`) → `fields` (what they say) → `line` (what is to be done) →
-//! `import` (decided and made durable, or only rehearsed; `shared` where servers book too) → `rejects` (what was refused, to be read
-//! again). Out: `export` for the whole ledger, `passbook` for one account, both written by `sheet`.
+//! `import` (decided and made durable, or only rehearsed; `shared` where servers book too) →
+//! `rejects` (what was refused, to be read again). Out: `export` for the whole ledger, `passbook`
+//! for one account, both written by `sheet`.
 //! `copy` takes a ledger from one kind of store to the other, and `proof` compares both.
 
 pub(crate) mod cells;

@@ -9,9 +9,6 @@ use crate::bench::{batch, database, engine, fill, history, http, mixed, noop, re
 /// The options of `tongjang bench`.
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
-    /// To be refused with a word about it
-    #[arg(id = "of_bench", long = "store", global = true, hide = true, value_name = "URL")]
-    store: Option<std::ffi::OsString>,
     #[command(subcommand)]
     what: Option<What>,
 }
@@ -41,11 +38,6 @@ enum What {
 
 /// Measures what is asked for; says what there is if nothing is.
 pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(
-        args.store.is_none(),
-        "these measure ledgers of their own, in a folder only; `tongjang bench database` starts a \
-         PostgreSQL of its own"
-    );
     let Some(what) = &args.what else {
         let mut all = super::Cli::command();
         all.build();

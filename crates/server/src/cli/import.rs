@@ -22,7 +22,7 @@ use crate::carry::rows::{Form, Rows};
 use crate::carry::same::Same;
 use crate::carry::shared::SharedImport;
 use crate::config::StoreArgs;
-use crate::database::runtime;
+use crate::database::{Database, runtime};
 use crate::directory::users_in;
 use crate::problem::{Language, Problem};
 use crate::serve::make_data_directory;
@@ -85,7 +85,9 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
             format!("--job must be 1 to {most} visible ASCII characters, and {name:?} is not")
         })?),
     };
-    let owner = args.owner.as_deref().map(|name| owner(&args.ledger, name)).transpose()?;
+    let database = args.ledger.database_blocking()?;
+    let database = database.as_ref();
+    let owner = args.owner.as_deref().map(|name| owner(args, database, name)).transpose()?;
     if args.file.as_os_str() == "-" {
         if named.is_none() {
             eprintln!(
@@ -94,7 +96,7 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
             );
         }
         let rows = Rows::new(std::io::stdin().lock(), args.form(), false)?;
-        return with_store(args, rows, named.unwrap_or(Job::None), owner, None);
+        return with_store(args, database, rows, (named.unwrap_or(Job::None), owner), None);
     }
     let shown = args.file.display();
     let open = || File::open(&args.file).with_context(|| format!("cannot open {shown}"));
@@ -110,7 +112,7 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let (bytes, hash) = read().with_context(|| shown.to_string())?;
     let job = named.unwrap_or(Job::File(format!("sha256:{hash}")));
     let rows = Rows::new(Same::as_before(open()?, bytes, hash), args.form(), false)?;
-    with_store(args, rows, job, owner, Some(bytes))
+    with_store(args, database, rows, (job, owner), Some(bytes))
 }
 
 impl ImportArgs {
@@ -120,9 +122,9 @@ impl ImportArgs {
 }
 
 /// The user of this name or id.
-fn owner(ledger: &StoreArgs, name: &str) -> anyhow::Result<UserId> {
+fn owner(args: &ImportArgs, database: Option<&Database>, name: &str) -> anyhow::Result<UserId> {
     let id = name.parse().ok().filter(|id| *id != UserId::LEDGER);
-    if let Some(database) = ledger.database_blocking()? {
+    if let Some(database) = database {
         let found = runtime()?.block_on(async {
             let directory = database.directory().await?;
             match id {
@@ -134,7 +136,7 @@ fn owner(ledger: &StoreArgs, name: &str) -> anyhow::Result<UserId> {
             format!("there is no user {name} in {}; see `tongjang user add`", database.store())
         });
     }
-    let data = &ledger.data;
+    let data = &args.ledger.data;
     let shown = data.display();
     let is_there = data.join(crate::directory::FILE).is_file();
     anyhow::ensure!(
@@ -151,12 +153,12 @@ fn owner(ledger: &StoreArgs, name: &str) -> anyhow::Result<UserId> {
 /// Runs the import on the ledger, or rehearses it.
 fn with_store<R: Read>(
     args: &ImportArgs,
+    database: Option<&Database>,
     rows: Rows<R>,
-    job: Job,
-    owner: Option<UserId>,
+    (job, owner): (Job, Option<UserId>),
     length: Option<u64>,
 ) -> anyhow::Result<ExitCode> {
-    if let Some(database) = args.ledger.database_blocking()? {
+    if let Some(database) = database {
         let (ledger, reader) = (&database.postgres, database.postgres.reader());
         if args.dry_run {
             let import = Import::new(ledger.rehearsal()?, job, owner);

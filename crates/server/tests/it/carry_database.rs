@@ -103,6 +103,33 @@ fn an_import_into_a_database_stops_at_the_first_refusal_if_it_shall() {
     verify(&database);
 }
 
+#[test]
+fn imports_of_one_file_at_the_same_time_do_every_line_once_between_them() {
+    let desk = Desk::new();
+    let file = desk.file("lines.ndjson", lines(2_000));
+    let alone = desk.imported("folder", &[&file]);
+    for _ in 0..3 {
+        let database = migrated(5);
+        let each = || {
+            let mut command = tongjang(&["import", "--store", database.url(), &file]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let running = [each(), each(), each()];
+        let done = running.map(|child| {
+            let output = child.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!output.stdout.is_empty(), "{said}");
+            figures(&String::from_utf8(output.stdout).unwrap())
+        });
+        assert_eq!(done.iter().map(|[booked, ..]| booked).sum::<u64>(), alone[0], "{done:?}");
+        for [booked, there, refused] in done {
+            assert_eq!((booked + there, refused), (alone[0], alone[2]), "{done:?}");
+        }
+        assert_eq!(exported(&database).lines().count() as u64, alone[0]);
+        verify(&database);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn imports_that_are_killed_beside_a_server_book_every_line_once() {
     let database = migrated(3);
@@ -201,9 +228,6 @@ async fn every_command_looks_at_a_database() {
     let table = printed(&["export", "--format", "csv", "--store", url], "");
     assert_eq!(table.lines().count(), 4, "{table}");
     verify(&database);
-    let bench = run(&["bench", "engine", "--store", url], "");
-    let said = String::from_utf8(bench.stderr).unwrap();
-    assert!(!bench.status.success() && said.contains("in a folder only"), "{said}");
     let secret = url.replacen("postgres@", "postgres:secret@", 1) + "?sslpassword=secret";
     let backup = printed(&["backup", "--store", &secret], "");
     assert!(backup.contains("pg_dump") && backup.contains("pg_basebackup"), "{backup}");

@@ -6,12 +6,9 @@
 //! things happened; events of different accounts may have one time.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
 
 use tokio_postgres::{Client, Portal, Row, Transaction as Session};
-use tongjang_core::{
-    AccountId, Booked, Event, Opened, Opening, StatusChanged, Timestamp, TransactionId,
-};
+use tongjang_core::{AccountId, Booked, Event, Opening, StatusChanged, Timestamp, TransactionId};
 
 use super::columns::{self, ACCOUNT, AccountRow, ENTRY, EntryRow};
 use super::outcomes::{self, KeyRow, StandsFor};
