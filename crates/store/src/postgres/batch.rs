@@ -197,7 +197,7 @@ impl Trace {
         let found = match self {
             Self::Transaction(part, id) => {
                 let sql = "SELECT 1 FROM tongjang.entries
-                    WHERE part = $1 AND transaction_id = $2 LIMIT 1";
+                    WHERE part = $1 AND transaction_id = $2 AND booked_at IS NOT NULL LIMIT 1";
                 client.query_opt(sql, &[part, &Uuid(*id)]).await?
             }
             Self::Account(part, id) => {

@@ -130,7 +130,7 @@ fn openings() -> String {
 /// In the order of the transactions, whose ids begin with their time.
 fn entries_of(part: i16) -> String {
     format!(
-        "SELECT {ENTRY} FROM tongjang.entries AS e WHERE e.part = {part}
+        "SELECT {ENTRY} FROM tongjang.entries AS e WHERE e.part = {part} AND e.booked_at IS NOT NULL
             ORDER BY e.part, e.transaction_id, e.direction"
     )
 }

@@ -84,7 +84,8 @@ impl Statements {
         let entries = format!(
             "SELECT {ENTRY} FROM unnest($1::smallint[]) AS p (part)
                 CROSS JOIN unnest($2::uuid[]) AS w (id)
-                JOIN tongjang.entries AS e ON e.part = p.part AND e.transaction_id = w.id"
+                JOIN tongjang.entries AS e ON e.part = p.part AND e.transaction_id = w.id
+                    AND e.booked_at IS NOT NULL"
         );
         let accounts =
             format!("SELECT {ACCOUNT} FROM tongjang.accounts AS a WHERE a.id = ANY ($1::uuid[])");

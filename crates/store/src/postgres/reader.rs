@@ -39,7 +39,8 @@ const NUMBER: &str = "SELECT n.account_id FROM tongjang.account_numbers AS n
 static TRANSACTION: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT {ENTRY} FROM unnest($1::smallint[]) AS p (part)
-            JOIN tongjang.entries AS e ON e.part = p.part AND e.transaction_id = $2"
+            JOIN tongjang.entries AS e ON e.part = p.part AND e.transaction_id = $2
+                AND e.booked_at IS NOT NULL"
     )
 });
 /// A standby answers queries and cannot be booked on.

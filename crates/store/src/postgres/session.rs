@@ -32,10 +32,15 @@ pub struct Profile {
 }
 
 /// Every statement of the ledger finds its rows one by one in an index. The planner does not know
-/// how few they are, nor, while the tables are small or new, which index is the right one.
-const BY_INDEX: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off;
+/// how few they are, nor, while the tables are small or new, which index is the right one. A
+/// teller's plans are kept, and made anew as the tables grow (see `line`).
+const TELLERS_PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off;
          SET enable_hashjoin = off; SET enable_mergejoin = off;
          SET plan_cache_mode = force_generic_plan;";
+/// Who reads does not know how the tables grow, so he has each plan made for the moment.
+const READERS_PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off;
+         SET enable_hashjoin = off; SET enable_mergejoin = off;
+         SET plan_cache_mode = force_custom_plan;";
 
 impl Profile {
     /// The teller's, who writes.
@@ -44,11 +49,11 @@ impl Profile {
         lock_timeout: Duration::from_secs(10),
         idle_in_transaction_timeout: Duration::from_secs(10),
         role: Role::App,
-        settings: BY_INDEX,
+        settings: TELLERS_PLANS,
     };
 
     /// A reader's.
-    pub const READER: Self = Self::TELLER;
+    pub const READER: Self = Self { settings: READERS_PLANS, ..Self::TELLER };
 
     /// The directory's, whose tables are small.
     pub const DIRECTORY: Self = Self { settings: "", ..Self::TELLER };

@@ -17,7 +17,8 @@ use super::places::Parts;
 use super::values::Uuid;
 use crate::StoreError;
 
-/// Verifies the ledger, off the async threads. `progress` is told how many events were read, now and then.
+/// Verifies the ledger, off the async threads. `progress` is told how many events were read, now
+/// and then.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] with the place of the first fault, or what kept the ledger from being

@@ -147,7 +147,8 @@ const TAMPERINGS: [(&str, &str, &str); 17] = [
     ("a number that is free again", "DELETE FROM tongjang.account_numbers", "account_numbers"),
     (
         "a key that stands for nothing",
-        "UPDATE tongjang.keys SET transaction_id = gen_random_uuid() WHERE transaction_id IS NOT NULL",
+        "UPDATE tongjang.keys SET transaction_id = gen_random_uuid()
+            WHERE transaction_id IS NOT NULL",
         "key ",
     ),
 ];

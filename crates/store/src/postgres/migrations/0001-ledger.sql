@@ -97,7 +97,6 @@ CREATE TABLE tongjang.entries (
     hash             bytea       NOT NULL CHECK (octet_length(hash) = 32),
     PRIMARY KEY (part, account_id, number),
     CONSTRAINT entries_chain_key UNIQUE (part, account_id, number, balance, currency),
-    CONSTRAINT entries_side_key UNIQUE (part, transaction_id, direction),
     CONSTRAINT entries_step CHECK (balance = balance_before + direction * amount),
     CONSTRAINT entries_number CHECK (
         CASE WHEN number = 1
@@ -119,6 +118,9 @@ ALTER TABLE tongjang.accounts ADD CONSTRAINT accounts_balance
     FOREIGN KEY (part, id, head_number, balance, currency)
     REFERENCES tongjang.entries (part, account_id, number, balance, currency);
 
+-- A transaction has one debit and one credit in a part.
+CREATE UNIQUE INDEX entries_side_key ON tongjang.entries (part, transaction_id, direction)
+    WHERE booked_at IS NOT NULL;
 CREATE INDEX entries_by_time ON tongjang.entries (part, account_id, direction, booked_at)
     WHERE booked_at IS NOT NULL;
 
