@@ -20,9 +20,6 @@ pub(super) struct MigrateArgs {
     /// Into how many parts a new ledger is divided; it keeps them for ever
     #[arg(long, value_name = "COUNT", default_value = "16", value_parser = parts)]
     parts: Parts,
-    /// Distribute the tables over the nodes of a Citus cluster
-    #[arg(long)]
-    citus: bool,
     #[command(flatten)]
     ledger: StoreArgs,
 }
@@ -35,7 +32,7 @@ fn parts(text: &str) -> Result<Parts, String> {
 /// Brings the schema up to date, or prints it.
 pub(super) fn migrate(args: &MigrateArgs) -> anyhow::Result<ExitCode> {
     let id = u128::from_be_bytes(Random::system().bytes());
-    let layout = Layout { parts: args.parts, id, citus: args.citus };
+    let layout = Layout { parts: args.parts, id, citus: false };
     if args.print {
         return print(&schema::script(layout));
     }
