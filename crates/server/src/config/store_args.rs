@@ -51,13 +51,12 @@ pub struct StoreArgs {
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=64)
     )]
     pub tellers: Option<usize>,
-    /// How many connections to --store queries have between them; 16 if left out
+    /// How many connections to --store queries have between them
     #[arg(
         long = "store-connections",
         env = "TONGJANG_STORE_CONNECTIONS",
         value_name = "COUNT",
         default_value = "16",
-        hide_default_value = true,
         requires = "store",
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024)
     )]

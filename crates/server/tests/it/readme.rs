@@ -139,7 +139,7 @@ fn the_settings_of_the_readmes_are_those_of_the_program() {
             settings.push(format!("| `{option}` | `{variable}` | `{default}` |"));
         }
     }
-    assert_eq!(settings.len(), 7);
+    assert_eq!(settings.len(), 8);
     for name in ["README.md", "README.ko.md"] {
         let page = page(name);
         let rows = page.lines().filter(|line| line.starts_with("| `--"));

@@ -11,6 +11,7 @@ use super::book::PostgresBook;
 use super::line::Line;
 use super::loading::{Locks, Wanted};
 use super::places::{Parts, Place, Places};
+use super::refusals;
 use super::values::{Instant, Uuid};
 use super::writing::Rows;
 use super::{Counters, Target};
@@ -33,7 +34,7 @@ enum Trace {
     Transaction(i16, u128),
     Account(i16, u128),
     Change(i16, u128, Timestamp),
-    Key(i16, u128, String, Timestamp),
+    Refusal(i16, u128, String, Timestamp, String),
 }
 
 impl PostgresStore {
@@ -119,12 +120,13 @@ impl PostgresStore {
             attempt: "commit a batch",
             cause: error.to_string().into(),
         };
+        // Without a lock nothing holds this up until the end of the other.
         if self.locks.is_empty() {
             return Err(unknown(broken));
         }
         let Self { line, locks, .. } = self;
         let mut last = unknown(broken);
-        for pause in [0, 20, 50, 100, 200, 400, 800, 1_000, 1_000] {
+        for pause in [0, 50, 200, 500, 1_000] {
             std::thread::sleep(std::time::Duration::from_millis(pause));
             let found = line.run(async |client, statements| {
                 let attempt = |error| StoreError::database("find out about a commit", error);
@@ -137,9 +139,9 @@ impl PostgresStore {
             });
             match found {
                 Ok((_, true)) => return Ok(()),
-                // Nothing was locked that could have held this up until the end of the other.
-                Ok((0, false)) => return Err(unknown(broken)),
-                Ok((_, false)) => return Err(StoreError::Overtaken),
+                // Of what the batch had locked nothing can be missing.
+                Ok((held, false)) if held >= locks.len() => return Err(StoreError::Overtaken),
+                Ok((_, false)) => return Err(unknown(broken)),
                 Err(error) => {
                     last = unknown(&error);
                     line.give_up();
@@ -167,7 +169,8 @@ impl PostgresStore {
             Event::Refused(refused) => {
                 let scope: UserId = refused.key.scope;
                 let key = refused.key.key.as_str().to_owned();
-                Trace::Key(self.parts.of_owner(scope), scope.bits(), key, refused.at)
+                let told = refusals::write(&refused.rejection, &refused.command);
+                Trace::Refusal(self.parts.of_owner(scope), scope.bits(), key, refused.at, told)
             }
         })
     }
@@ -204,16 +207,18 @@ impl Trace {
                 let sql = "SELECT 1 FROM tongjang.accounts WHERE part = $1 AND id = $2";
                 client.query_opt(sql, &[part, &Uuid(*id)]).await?
             }
-            // What others did under the same key, or to the same account, has another time.
+            // What others did to the same account has another time, and what they were refused
+            // under the same key is the same, if it has this time and these words.
             Self::Change(part, id, at) => {
                 let sql = "SELECT 1 FROM tongjang.status_changes
                     WHERE part = $1 AND account_id = $2 AND changed_at = $3 LIMIT 1";
                 client.query_opt(sql, &[part, &Uuid(*id), &Instant(*at)]).await?
             }
-            Self::Key(part, scope, key, at) => {
-                let sql = "SELECT 1 FROM tongjang.keys
-                    WHERE part = $1 AND scope = $2 AND key = $3 AND happened_at = $4";
-                client.query_opt(sql, &[part, &Uuid(*scope), key, &Instant(*at)]).await?
+            Self::Refusal(part, scope, key, at, told) => {
+                let sql = "SELECT 1 FROM tongjang.keys WHERE part = $1 AND scope = $2 AND key = $3
+                    AND happened_at = $4 AND refusal = $5";
+                let at = Instant(*at);
+                client.query_opt(sql, &[part, &Uuid(*scope), key, &at, told]).await?
             }
         };
         Ok(found.is_some())

@@ -1,6 +1,10 @@
 //! A teller's line to the database: a connection with its statements, opened anew when it broke.
 
+use std::time::Duration;
+
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::loading::Loading;
@@ -20,11 +24,21 @@ pub(super) struct Line {
     /// As whom the database knows it.
     application: &'static str,
     runtime: Runtime,
-    open: Option<(Client, Statements)>,
+    open: Option<Open>,
     /// How much was written on this connection, and when its plans are made anew.
     written: u64,
     plan_again_at: u64,
 }
+
+/// A connection with its statements, and what drives it.
+struct Open {
+    client: Client,
+    statements: Statements,
+    driver: JoinHandle<Result<(), tokio_postgres::Error>>,
+}
+
+/// How long the end of a transaction is waited for before the connection is closed instead.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The plans of a connection are made anew when so much was written on it, then after twice as
 /// much, and so on.
@@ -44,11 +58,11 @@ impl Line {
     ) -> Result<T, StoreError> {
         let Self { target, application, runtime, open, written, plan_again_at } = self;
         runtime.block_on(async {
-            if open.as_ref().is_none_or(|(client, _)| client.is_closed()) {
+            if open.as_ref().is_none_or(|open| open.client.is_closed()) {
                 *open = Some(connect(target, application).await?);
                 (*written, *plan_again_at) = (0, PLAN_AGAIN);
             }
-            let Some((client, statements)) = open else { unreachable!("it was opened") };
+            let Some(Open { client, statements, .. }) = open else { unreachable!("it was opened") };
             work(client, statements).await
         })
     }
@@ -59,7 +73,7 @@ impl Line {
         &mut self,
         work: impl AsyncFnOnce(&Client, &Statements) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let Some((client, statements)) = &self.open else {
+        let Some(Open { client, statements, .. }) = &self.open else {
             return Err(StoreError::Overtaken);
         };
         self.runtime.block_on(work(client, statements))
@@ -74,40 +88,42 @@ impl Line {
             return;
         }
         self.plan_again_at = self.plan_again_at.max(self.written).saturating_mul(2);
-        if let Some((client, _)) = &self.open {
+        if let Some(Open { client, .. }) = &self.open {
             // An engine without it makes its plans in another way.
             let _ = self.runtime.block_on(client.batch_execute("DISCARD PLANS"));
         }
     }
 
-    /// Closes the connection.
+    /// Closes the connection, at once: what it has locked is not to wait until it is used again.
     pub(super) fn hang_up(&mut self) {
-        self.open = None;
+        if let Some(Open { driver, .. }) = self.open.take() {
+            driver.abort();
+            // It ends by being aborted, and takes the socket with it.
+            let _ = self.runtime.block_on(driver);
+        }
     }
 
-    /// Ends the transaction under way without a trace. A line that cannot even do that is closed,
+    /// Ends the transaction under way without a trace. A line that cannot do that soon is closed,
     /// which has the same effect.
     pub(super) fn give_up(&mut self) {
-        let Self { runtime, open, .. } = self;
-        let ended = runtime.block_on(async {
-            match open {
-                Some((client, _)) if !client.is_closed() => {
-                    client.batch_execute("ROLLBACK").await.is_ok()
-                }
-                _ => false,
-            }
-        });
+        let ended = match &self.open {
+            Some(Open { client, .. }) if !client.is_closed() => self.runtime.block_on(async {
+                let ended = timeout(PATIENCE, client.batch_execute("ROLLBACK")).await;
+                ended.is_ok_and(|ended| ended.is_ok())
+            }),
+            _ => false,
+        };
         if !ended {
-            *open = None;
+            self.hang_up();
         }
     }
 }
 
-async fn connect(target: &Target, application: &str) -> Result<(Client, Statements), StoreError> {
+async fn connect(target: &Target, application: &str) -> Result<Open, StoreError> {
     let (client, driver) = target.connect(application, &Profile::TELLER).await?;
-    tokio::spawn(driver);
+    let driver = tokio::spawn(driver);
     let attempt = |error| StoreError::database("prepare a teller's statements", error);
     let loading = Loading::prepare(&client).await.map_err(attempt)?;
     let writing = Writing::prepare(&client).await.map_err(attempt)?;
-    Ok((client, Statements { loading, writing }))
+    Ok(Open { client, statements: Statements { loading, writing }, driver })
 }

@@ -77,7 +77,8 @@ impl Loading {
         })
     }
 
-    /// Begins a transaction, locks what is `wanted` and fills `book` with it.
+    /// Begins a transaction, locks what is `wanted` and fills `book` with it: the accounts that it
+    /// locked.
     pub(super) async fn load(
         &self,
         client: &Client,
@@ -120,7 +121,9 @@ impl Loading {
             let answered = answered.into_iter().map(|(scope, key, event)| ((scope, key), event));
             book.answers.extend::<HashMap<(UserId, IdempotencyKey), Event>>(answered.collect());
         }
-        Ok(locks)
+        // An account that was not there was not locked, even if somebody opens it meanwhile.
+        let held = book.held.values().map(|held| (held.part, Uuid(held.account.id().bits())));
+        Ok(held.collect())
     }
 
     /// The accounts to lock: those named, and the settlement accounts on the other side. Where

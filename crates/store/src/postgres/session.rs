@@ -43,9 +43,10 @@ const READERS_PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = o
          SET plan_cache_mode = force_custom_plan;";
 
 impl Profile {
-    /// The teller's, who writes.
+    /// The teller's, who writes. His statements have no limit of their own: a commit that waits for
+    /// a standby and is cancelled counts as done for PostgreSQL, though the standby has nothing.
     pub const TELLER: Self = Self {
-        statement_timeout: Duration::from_secs(30),
+        statement_timeout: Duration::ZERO,
         lock_timeout: Duration::from_secs(10),
         idle_in_transaction_timeout: Duration::from_secs(10),
         role: Role::App,
@@ -53,10 +54,14 @@ impl Profile {
     };
 
     /// A reader's.
-    pub const READER: Self = Self { settings: READERS_PLANS, ..Self::TELLER };
+    pub const READER: Self = Self {
+        statement_timeout: Duration::from_secs(30),
+        settings: READERS_PLANS,
+        ..Self::TELLER
+    };
 
     /// The directory's, whose tables are small.
-    pub const DIRECTORY: Self = Self { settings: "", ..Self::TELLER };
+    pub const DIRECTORY: Self = Self { settings: "", ..Self::READER };
 
     /// The owner's, who migrates. A new index may take its time, but waits for nobody for long:
     /// behind it all others would wait.

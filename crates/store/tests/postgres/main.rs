@@ -6,6 +6,7 @@ mod attacks;
 mod certificates;
 mod cluster;
 mod equal;
+mod faults;
 mod ledger;
 mod pool;
 mod reach;

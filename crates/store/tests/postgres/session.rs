@@ -39,7 +39,7 @@ async fn a_session_is_set_up_as_its_profile_says() {
         ("TimeZone", "UTC"),
         ("search_path", "tongjang, pg_catalog, pg_temp"),
         ("jit", "off"),
-        ("statement_timeout", "30s"),
+        ("statement_timeout", "0"),
         ("lock_timeout", "10s"),
         ("idle_in_transaction_session_timeout", "10s"),
         ("default_transaction_isolation", "read committed"),

@@ -25,15 +25,20 @@ pub(crate) struct Ledger {
 /// A new ledger in `parts`, without a teller.
 pub(crate) fn new_ledger(parts: u16) -> Database {
     let database = Cluster::shared().database();
+    migrated(&database, parts);
+    database
+}
+
+/// Makes the tables of a ledger in `parts`.
+pub(crate) fn migrated(database: &Database, parts: u16) {
     RUNTIME.block_on(async {
-        let target = target(&database);
+        let target = target(database);
         let (mut owner, driver) = target.connect("migrate", &Profile::OWNER).await.unwrap();
         tokio::spawn(driver);
-        let layout =
-            Layout { parts: Parts::new(parts).unwrap(), id: 7, citus: tongjang_cluster::citus() };
+        let parts = Parts::new(parts).unwrap();
+        let layout = Layout { parts, id: 7, citus: tongjang_cluster::citus() };
         migrate(&mut owner, layout).await.unwrap();
     });
-    database
 }
 
 /// The way to `database`.
