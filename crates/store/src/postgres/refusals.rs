@@ -14,7 +14,7 @@ pub(super) fn write(rejection: &Rejection, command: &Command) -> String {
         .to_string()
 }
 
-/// What [`write`] wrote.
+/// What [`write()`] wrote.
 pub(super) fn read(text: &str) -> Option<(Rejection, Command)> {
     let value: Value = serde_json::from_str(text).ok()?;
     let code = value.get("code")?.as_str()?;
