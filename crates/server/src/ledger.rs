@@ -293,7 +293,10 @@ impl Ledger {
             Some(reader) => reader.ready().map_err(Problem::from),
             None => {
                 let asked = self.query(|reader| reader.ready());
-                let away = |_| Err(Problem::new(Code::StoreUnavailable));
+                let away = |_| {
+                    tracing::error!("the database does not say in time whether it is ready");
+                    Err(Problem::new(Code::StoreUnavailable))
+                };
                 tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(away)
             }
         };
