@@ -25,6 +25,7 @@ use super::count::count;
 use super::explained::Explained;
 use super::figures::{Elapsed, grouped, median, now, share};
 use super::fresh_database::FreshDatabase;
+use super::http::deposits_by;
 use super::load::{Ask, CLOSED, Group, load};
 use super::report::{Common, Report};
 use super::served::Served;
@@ -159,24 +160,8 @@ fn against_the_usual_way(
 
 /// Deposits over HTTP, each by the account's owner and under a key of its own.
 fn deposits(tokens: &[String], accounts: &[(AccountId, usize)]) -> Ask {
-    use std::io::Write;
-
-    let accounts: Vec<(String, String)> =
-        accounts.iter().map(|(id, user)| (id.to_string(), tokens[*user].clone())).collect();
-    Arc::new(move |random, request| {
-        let (account, token) = &accounts[random.below(accounts.len() as u64) as usize];
-        let (amount, key) = (1 + random.below(100_000), random.next());
-        let body = format!("{{\"amount\":{amount}}}");
-        write!(
-            request,
-            "POST /v1/accounts/{account}/deposits HTTP/1.1\r\nHost: bench\r\n\
-             Authorization: Bearer {token}\r\nContent-Type: application/json\r\n\
-             Idempotency-Key: {key:016x}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .expect("memory takes what is written");
-        0
-    })
+    let owned = accounts.iter().map(|(id, user)| (id.to_string(), tokens[*user].clone()));
+    deposits_by(owned.collect())
 }
 
 /// Deposits a second by a transaction each, on so many connections.

@@ -91,10 +91,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Deposits into these accounts, each under a key of its own.
 pub(crate) fn deposits(token: &str, accounts: &[AccountId]) -> Ask {
-    let accounts: Vec<String> = accounts.iter().map(AccountId::to_string).collect();
-    let token = token.to_owned();
+    deposits_by(accounts.iter().map(|id| (id.to_string(), token.to_owned())).collect())
+}
+
+/// The same, each with the token that stands beside its account.
+pub(crate) fn deposits_by(accounts: Vec<(String, String)>) -> Ask {
     Arc::new(move |random, request| {
-        let account = &accounts[random.below(accounts.len() as u64) as usize];
+        let (account, token) = &accounts[random.below(accounts.len() as u64) as usize];
         let (amount, key) = (1 + random.below(100_000), random.next());
         let body = format!("{{\"amount\":{amount}}}");
         write!(

@@ -1,6 +1,6 @@
 //! The store of one teller: a batch is one transaction of the database.
 //!
-//! `load` locks what the batch touches, in order, so that two tellers never wait for each other;
+//! `load` locks what the batch touches, in order, so that of two tellers one waits at most;
 //! `commit` adds what it did and commits. A connection that breaks while the COMMIT is under way
 //! leaves the question whether it was done; the next connection finds that out, by the same locks.
 

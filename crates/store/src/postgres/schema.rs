@@ -58,7 +58,8 @@ pub struct Layout {
     pub parts: Parts,
     /// 128 random bits, by which a new ledger is known.
     pub id: u128,
-    /// Whether the tables are distributed by their part over the nodes of a Citus cluster.
+    /// Whether the triggers are left out, as Citus has none on distributed tables. Nothing else is
+    /// done for it yet.
     pub citus: bool,
 }
 
