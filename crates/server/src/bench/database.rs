@@ -328,7 +328,6 @@ const UNCHECKED: &str = "
         END LOOP;
     END
     $$;
-    ALTER TABLE tongjang.entries DROP CONSTRAINT entries_chain_key;
 ";
 
 /// The same deposits with and without everything by which the database refuses a broken book.

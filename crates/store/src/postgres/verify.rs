@@ -136,7 +136,7 @@ const ODD: &str = "SELECT e.part, e.account_id, e.number FROM tongjang.entries A
     LEFT JOIN tongjang.accounts AS a ON a.part = e.part AND a.id = e.account_id
     WHERE a.id IS NULL OR a.currency <> e.currency
         OR e.balance_before + e.direction * e.amount <> e.balance
-        OR e.previous_number IS DISTINCT FROM nullif(e.number - 1, 0)
+        OR e.previous_number <> e.number - 1
         OR e.first_of IS DISTINCT FROM CASE WHEN e.number = 1 THEN e.account_id END
     LIMIT 1";
 

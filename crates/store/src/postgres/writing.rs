@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement};
-use tongjang_core::{AccountId, Event, Opened, Transaction};
+use tongjang_core::{AccountId, Entry, Event, Opened, Transaction};
 
 use super::book::PostgresBook;
 use super::columns::{self, bigint};
@@ -36,17 +36,17 @@ const NUMBERS: &str = "INSERT INTO tongjang.account_numbers (part, bank, bare, a
 const ENTRIES: &str = "INSERT INTO tongjang.entries (part, account_id, number, previous_number,
         first_of, currency, kind, direction, transaction_id, booked_at, amount, balance_before,
         balance, credit_count, credit_total, counterparty_id, memo, metadata, hash)
-    SELECT part, account_id, number, nullif(number - 1, 0),
+    SELECT part, account_id, number, previous_number,
         CASE WHEN number = 1 THEN account_id END, currency, kind, direction, transaction_id,
         booked_at, amount, balance_before, balance, credit_count, credit_total, counterparty_id,
         memo, metadata, hash
-    FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::text[], $5::smallint[],
-            $6::smallint[], $7::uuid[], $8::timestamptz[], $9::numeric[], $10::numeric[],
-            $11::numeric[], $12::bigint[], $13::numeric[], $14::uuid[], $15::text[],
-            $16::text[], $17::bytea[])
-        AS t (part, account_id, number, currency, kind, direction, transaction_id, booked_at,
-            amount, balance_before, balance, credit_count, credit_total, counterparty_id, memo,
-            metadata, hash)";
+    FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[],
+            $6::smallint[], $7::smallint[], $8::uuid[], $9::timestamptz[], $10::numeric[],
+            $11::numeric[], $12::numeric[], $13::bigint[], $14::numeric[], $15::uuid[],
+            $16::text[], $17::text[], $18::bytea[])
+        AS t (part, account_id, number, previous_number, currency, kind, direction, transaction_id,
+            booked_at, amount, balance_before, balance, credit_count, credit_total,
+            counterparty_id, memo, metadata, hash)";
 
 /// Moves heads on; its parameters begin with the number `first`.
 fn heads(first: usize) -> String {
@@ -82,7 +82,7 @@ fn heads(first: usize) -> String {
 
 /// Adds entries and moves the heads of their accounts on.
 fn entries_and_heads() -> String {
-    format!("WITH booked AS ({ENTRIES}) {}", heads(18))
+    format!("WITH booked AS ({ENTRIES}) {}", heads(19))
 }
 
 const CHANGES: &str = "INSERT INTO tongjang.status_changes
@@ -107,7 +107,7 @@ impl Writing {
     }
 
     /// Adds `rows`. All statements are sent at once.
-    pub(super) async fn write(&self, client: &Client, rows: &Rows) -> Result<Written, Error> {
+    pub(super) async fn write(&self, client: &Client, rows: &Rows<'_>) -> Result<Written, Error> {
         let Rows { accounts, numbers, entries, heads, changes, keys } = rows;
         let (statement, values) = match entries.values() {
             none if none.is_empty() => (&self.heads, heads.values()),
@@ -140,21 +140,21 @@ type Values<'a> = Vec<&'a (dyn ToSql + Sync)>;
 
 /// The rows of a batch, a column a field.
 #[derive(Default)]
-pub(super) struct Rows {
-    accounts: Accounts,
-    numbers: Numbers,
-    entries: Entries,
-    heads: Heads,
+pub(super) struct Rows<'a> {
+    accounts: Accounts<'a>,
+    numbers: Numbers<'a>,
+    entries: Entries<'a>,
+    heads: Heads<'a>,
     changes: Changes,
-    keys: Keys,
+    keys: Keys<'a>,
 }
 
 macro_rules! columns {
-    ($name:ident { $($column:ident: $kind:ty),* $(,)? }) => {
+    ($name:ident $(<$life:lifetime>)? { $($column:ident: $kind:ty),* $(,)? }) => {
         #[derive(Default)]
-        struct $name { $($column: Vec<$kind>),* }
+        struct $name $(<$life>)? { $($column: Vec<$kind>),* }
 
-        impl $name {
+        impl $(<$life>)? $name $(<$life>)? {
             fn values(&self) -> Values<'_> {
                 if self.part.is_empty() { Vec::new() } else { vec![$(&self.$column),*] }
             }
@@ -162,34 +162,34 @@ macro_rules! columns {
     };
 }
 
-columns!(Accounts {
-    part: i16, id: Uuid, owner: Uuid, currency: String, bank: Option<String>,
-    number: Option<String>, number_made: bool, opened_at: Instant, hash: Vec<u8>,
+columns!(Accounts<'a> {
+    part: i16, id: Uuid, owner: Uuid, currency: &'a str, bank: Option<&'a str>,
+    number: Option<&'a str>, number_made: bool, opened_at: Instant, hash: Vec<u8>,
 });
-columns!(Numbers { part: i16, bank: String, bare: String, account: Uuid });
-columns!(Entries {
-    part: i16, account: Uuid, number: i64, currency: String, kind: i16, direction: i16,
-    transaction: Uuid, booked_at: Instant, amount: Numeric,
+columns!(Numbers<'a> { part: i16, bank: &'a str, bare: String, account: Uuid });
+columns!(Entries<'a> {
+    part: i16, account: Uuid, number: i64, previous_number: Option<i64>, currency: &'a str,
+    kind: i16, direction: i16, transaction: Uuid, booked_at: Instant, amount: Numeric,
     balance_before: Numeric, balance: Numeric, credit_count: i64, credit_total: Numeric,
-    counterparty: Option<Uuid>, memo: String, metadata: Option<String>, hash: Vec<u8>,
+    counterparty: Option<Uuid>, memo: &'a str, metadata: Option<String>, hash: &'a [u8],
 });
-columns!(Heads {
+columns!(Heads<'a> {
     part: i16, id: Uuid, version_before: i64, status: &'static str, entry_count: i64,
-    balance: Numeric, credit_count: i64, credit_total: Numeric, head_hash: Vec<u8>,
+    balance: Numeric, credit_count: i64, credit_total: Numeric, head_hash: &'a [u8],
     last_booked_at: Instant, changed_at: Instant, version: i64,
 });
 columns!(Changes {
     part: i16, account: Uuid, version: i64, status: &'static str, changed_at: Instant,
 });
-columns!(Keys {
-    part: i16, scope: Uuid, key: String, fingerprint: Vec<u8>, happened_at: Instant,
+columns!(Keys<'a> {
+    part: i16, scope: Uuid, key: &'a str, fingerprint: &'a [u8], happened_at: Instant,
     transaction: Option<Uuid>, opened: Option<Uuid>, changed: Option<Uuid>,
     refusal: Option<String>, version: Option<i64>,
 });
 
-impl Rows {
+impl<'a> Rows<'a> {
     /// The rows of everything that `book` did.
-    pub(super) fn of(book: &PostgresBook, parts: Parts) -> Self {
+    pub(super) fn of(book: &'a PostgresBook, parts: Parts) -> Self {
         let mut rows = Self::default();
         // Several changes of one account are numbered back from the version it has now.
         let mut versions: BTreeMap<AccountId, u64> = BTreeMap::new();
@@ -201,6 +201,7 @@ impl Rows {
             *version += 1;
             *version
         };
+        let mut entries = Vec::new();
         for event in &book.events {
             let mut changed = None;
             match event {
@@ -214,7 +215,7 @@ impl Rows {
                     for entry in &booked.transaction.entries {
                         step(&entry.account);
                     }
-                    rows.book(book, &booked.transaction);
+                    entries.extend(sides(book, &booked.transaction));
                 }
                 Event::StatusChanged(change) => {
                     let version = bigint(step(&change.account));
@@ -230,6 +231,10 @@ impl Rows {
             }
             rows.key(event, changed, parts);
         }
+        // Neighbours in the indexes are added one after another, which is a third cheaper than in
+        // the order in which they were booked.
+        entries.sort_by_key(|side| (side.part, side.entry.account));
+        rows.entries(&entries);
         rows.move_on(book);
         rows
     }
@@ -242,39 +247,40 @@ impl Rows {
             && self.changes.part.is_empty()
     }
 
-    fn open(&mut self, book: &PostgresBook, opened: &Opened, number_made: bool, parts: Parts) {
+    fn open(&mut self, book: &PostgresBook, opened: &'a Opened, number_made: bool, parts: Parts) {
         let rows = &mut self.accounts;
         rows.part.push(book.part_of(opened));
         rows.id.push(Uuid(opened.id.bits()));
         rows.owner.push(Uuid(opened.owner.bits()));
-        rows.currency.push(opened.currency.code().to_owned());
+        rows.currency.push(opened.currency.code());
         let place = opened.place.as_ref();
-        rows.bank.push(place.map(|(bank, _)| bank.as_str().to_owned()));
-        rows.number.push(place.map(|(_, number)| number.as_str().to_owned()));
+        rows.bank.push(place.map(|(bank, _)| bank.as_str()));
+        rows.number.push(place.map(|(_, number)| number.as_str()));
         rows.number_made.push(number_made);
         rows.opened_at.push(Instant(opened.opened_at));
         rows.hash.push(tongjang_core::chain::genesis(opened).bytes().to_vec());
         if let Some((bank, number)) = place {
             self.numbers.part.push(parts.of_number(bank, number));
-            self.numbers.bank.push(bank.as_str().to_owned());
+            self.numbers.bank.push(bank.as_str());
             self.numbers.bare.push(number.bare());
             self.numbers.account.push(Uuid(opened.id.bits()));
         }
     }
 
-    fn book(&mut self, book: &PostgresBook, transaction: &Transaction) {
+    /// Adds `sides`, those of an account one after another.
+    fn entries(&mut self, sides: &[Side<'a>]) {
         let rows = &mut self.entries;
-        let [debit, credit] = &transaction.entries[..] else {
-            unreachable!("a transaction has one debit and one credit")
-        };
-        let metadata = columns::write_metadata(&transaction.metadata);
-        for (entry, metadata) in [(debit, metadata), (credit, None)] {
-            let sign = columns::sign(entry.direction);
-            let amount = entry.amount.minor();
-            rows.part.push(part_in(book, entry.account));
+        let mut before = None;
+        for Side { part, transaction, entry, with_metadata } in sides {
+            let (sign, amount) = (columns::sign(entry.direction), entry.amount.minor());
+            let number = bigint(entry.number.get());
+            let is_first = before.replace(entry.account) != Some(entry.account);
+            let metadata = with_metadata.then(|| columns::write_metadata(&transaction.metadata));
+            rows.part.push(*part);
             rows.account.push(Uuid(entry.account.bits()));
-            rows.number.push(bigint(entry.number.get()));
-            rows.currency.push(transaction.currency.code().to_owned());
+            rows.number.push(number);
+            rows.previous_number.push((is_first && number > 1).then_some(number - 1));
+            rows.currency.push(transaction.currency.code());
             rows.kind.push(transaction.kind.byte().into());
             rows.direction.push(sign);
             rows.transaction.push(Uuid(transaction.id.bits()));
@@ -285,19 +291,19 @@ impl Rows {
             rows.credit_count.push(bigint(entry.credit_count));
             rows.credit_total.push(Numeric(entry.credit_total.minor()));
             rows.counterparty.push(entry.counterparty.map(|id| Uuid(id.bits())));
-            rows.memo.push(entry.memo.as_str().to_owned());
-            rows.metadata.push(metadata);
-            rows.hash.push(entry.hash.bytes().to_vec());
+            rows.memo.push(entry.memo.as_str());
+            rows.metadata.push(metadata.flatten());
+            rows.hash.push(entry.hash.bytes());
         }
     }
 
-    fn key(&mut self, event: &Event, version: Option<i64>, parts: Parts) {
+    fn key(&mut self, event: &'a Event, version: Option<i64>, parts: Parts) {
         let Some(used) = event.key() else { return };
         let rows = &mut self.keys;
         rows.part.push(parts.of_owner(used.scope));
         rows.scope.push(Uuid(used.scope.bits()));
-        rows.key.push(used.key.as_str().to_owned());
-        rows.fingerprint.push(used.fingerprint.bytes().to_vec());
+        rows.key.push(used.key.as_str());
+        rows.fingerprint.push(used.fingerprint.bytes());
         rows.happened_at.push(Instant(event.at()));
         let (mut transaction, mut opened, mut changed, mut refusal) = (None, None, None, None);
         match event {
@@ -316,7 +322,7 @@ impl Rows {
     }
 
     /// The heads of the accounts that changed, in the order in which they were locked.
-    fn move_on(&mut self, book: &PostgresBook) {
+    fn move_on(&mut self, book: &'a PostgresBook) {
         let moved =
             book.held.values().filter(|held| held.account.version() != held.locked_at.unwrap_or(1));
         let mut moved: Vec<_> = moved.collect();
@@ -332,12 +338,32 @@ impl Rows {
             rows.balance.push(Numeric(account.balance().minor()));
             rows.credit_count.push(bigint(at.credit_count));
             rows.credit_total.push(Numeric(at.credit_total.minor()));
-            rows.head_hash.push(at.head_hash.bytes().to_vec());
+            rows.head_hash.push(at.head_hash.bytes());
             rows.last_booked_at.push(Instant(at.last_booked_at));
             rows.changed_at.push(Instant(held.changed_at));
             rows.version.push(bigint(at.version));
         }
     }
+}
+
+/// An entry of the batch, with what it shares with the other side.
+struct Side<'a> {
+    part: i16,
+    transaction: &'a Transaction,
+    entry: &'a Entry,
+    /// Whether the transaction's metadata stands on this side.
+    with_metadata: bool,
+}
+
+/// The debit and the credit of `transaction`; its metadata stands on the debit.
+fn sides<'a>(book: &PostgresBook, transaction: &'a Transaction) -> [Side<'a>; 2] {
+    let [debit, credit] = &transaction.entries[..] else {
+        unreachable!("a transaction has one debit and one credit")
+    };
+    [(debit, true), (credit, false)].map(|(entry, with_metadata)| {
+        let part = part_in(book, entry.account);
+        Side { part, transaction, entry, with_metadata }
+    })
 }
 
 /// The part of an account of the batch.

@@ -76,6 +76,8 @@ CREATE TABLE tongjang.entries (
     part             smallint    NOT NULL,
     account_id       uuid        NOT NULL,
     number           bigint      NOT NULL,
+    -- The number of the entry before it, where an earlier statement added that one. Entries that
+    -- one statement adds are held to each other by entries_follow.
     previous_number  bigint,
     -- The account, in its first entry alone.
     first_of         uuid,
@@ -96,27 +98,24 @@ CREATE TABLE tongjang.entries (
     metadata         text,
     hash             bytea       NOT NULL CHECK (octet_length(hash) = 32),
     PRIMARY KEY (part, account_id, number),
-    CONSTRAINT entries_chain_key UNIQUE (part, account_id, number, balance, currency),
     CONSTRAINT entries_step CHECK (balance = balance_before + direction * amount),
     CONSTRAINT entries_number CHECK (
         CASE WHEN number = 1
              THEN previous_number IS NULL AND balance_before = 0
                   AND first_of IS NOT NULL AND first_of = account_id
-             ELSE number > 1 AND previous_number IS NOT NULL AND previous_number = number - 1
-                  AND first_of IS NULL END),
+             ELSE number > 1 AND first_of IS NULL
+                  AND coalesce(previous_number = number - 1, true) END),
     CONSTRAINT entries_funded CHECK (
         balance >= 0 OR account_id < '00000000-0000-0001-0000-000000000000'),
     CONSTRAINT entries_first FOREIGN KEY (part, first_of, currency)
         REFERENCES tongjang.accounts (part, id, currency),
-    -- No gap, no fork and no balance that does not follow from the one before.
-    CONSTRAINT entries_chain FOREIGN KEY (part, account_id, previous_number, balance_before, currency)
-        REFERENCES tongjang.entries (part, account_id, number, balance, currency)
+    CONSTRAINT entries_chain FOREIGN KEY (part, account_id, previous_number)
+        REFERENCES tongjang.entries (part, account_id, number)
 ) WITH (fillfactor = 100);
 
 -- The balance, kept apart from the history, is the one after the newest entry.
-ALTER TABLE tongjang.accounts ADD CONSTRAINT accounts_balance
-    FOREIGN KEY (part, id, head_number, balance, currency)
-    REFERENCES tongjang.entries (part, account_id, number, balance, currency);
+ALTER TABLE tongjang.accounts ADD CONSTRAINT accounts_newest
+    FOREIGN KEY (part, id, head_number) REFERENCES tongjang.entries (part, account_id, number);
 
 -- A transaction has one debit and one credit in a part.
 CREATE UNIQUE INDEX entries_side_key ON tongjang.entries (part, transaction_id, direction)

@@ -42,35 +42,42 @@ CREATE TRIGGER accounts_go_forward BEFORE UPDATE ON tongjang.accounts
             IS DISTINCT FROM (OLD.bank, OLD.number, OLD.number_made))
     EXECUTE FUNCTION tongjang.refuse('An account only goes forward, and stays what it is.');
 
--- What is added to an account's history ends at the account's head, which the same statement moves
--- on, and its times and totals follow from the entry before.
+-- What is added to an account's history goes on from what was there, without a gap, and ends at the
+-- account's head, which the same statement moves on.
 CREATE FUNCTION tongjang.follow() RETURNS trigger LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     odd record;
 BEGIN
-    -- What is before an entry stands in the same statement, or is looked up for an account's first.
+    -- What is before an entry stands in the same statement, or is looked up for the first of an
+    -- account's; before its very first there is nothing, and the totals are zero.
     SELECT n.account_id, n.number INTO odd
-        FROM (SELECT part, account_id, number, direction, amount, booked_at, credit_count,
-                credit_total, hash,
+        FROM (SELECT part, account_id, number, previous_number, currency, direction, amount,
+                booked_at, balance_before, balance, credit_count, credit_total, hash,
+                lag(number) OVER w AS number_before,
+                lag(balance) OVER w AS balance_so_far,
+                lag(currency) OVER w AS currency_before,
                 lag(booked_at) OVER w AS time_before,
                 lag(credit_count) OVER w AS count_before,
                 lag(credit_total) OVER w AS total_before,
-                CASE WHEN lag(number) OVER w IS NULL THEN number - 1 END AS look_up,
                 CASE WHEN lead(number) OVER w IS NULL THEN account_id END AS newest_of
             FROM added WINDOW w AS (PARTITION BY part, account_id ORDER BY number)) AS n
         LEFT JOIN tongjang.entries AS p
-            ON p.part = n.part AND p.account_id = n.account_id AND p.number = n.look_up
+            ON p.part = n.part AND p.account_id = n.account_id AND p.number = n.previous_number
         LEFT JOIN tongjang.accounts AS a ON a.part = n.part AND a.id = n.newest_of
-        WHERE n.booked_at <= coalesce(n.time_before, p.booked_at)
+        WHERE coalesce(n.number_before, p.number, 0) <> n.number - 1
+            OR n.balance_before <> coalesce(n.balance_so_far, p.balance, 0)
+            OR n.currency <> coalesce(n.currency_before, p.currency)
+            OR n.booked_at <= coalesce(n.time_before, p.booked_at)
             OR n.credit_count <> coalesce(n.count_before, p.credit_count, 0)
                 + (n.direction = 1)::integer
             OR n.credit_total <> coalesce(n.total_before, p.credit_total, 0)
                 + CASE WHEN n.direction = 1 THEN n.amount ELSE 0 END
             OR (n.newest_of IS NOT NULL
-                AND (a.entry_count, a.credit_count, a.credit_total, a.head_hash, a.last_booked_at)
+                AND (a.entry_count, a.balance, a.credit_count, a.credit_total, a.head_hash,
+                        a.last_booked_at)
                     IS DISTINCT FROM
-                    (n.number, n.credit_count, n.credit_total, n.hash, n.booked_at))
+                    (n.number, n.balance, n.credit_count, n.credit_total, n.hash, n.booked_at))
         LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'tongjang: entry % of account % does not follow, or is not its head',
