@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 
+pub(crate) use self::store_args::OfStoreUrl;
 pub use self::store_args::{NoStoreUrl, StoreArgs, StoreUrl};
 
 /// The options of `tongjang serve`.

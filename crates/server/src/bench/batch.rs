@@ -12,6 +12,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 use serde_json::json;
+use tongjang_core::AccountId;
 
 use super::count::count;
 use super::engine::{Bench, GOOD};
@@ -24,7 +25,7 @@ use super::outcomes;
 use super::report::{Common, Report};
 use super::scratch::Scratch;
 use super::served::{Served, token};
-use super::workload::{Shape, Workload};
+use super::workload::{Random, Shape, Workload};
 use crate::cli::table::Align;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -265,26 +266,43 @@ const CHUNK: usize = 64 << 10;
 
 /// A whole request with so many transfers, each under a key, as it goes over the wire.
 fn request(workload: &mut Workload, token: &str, transfers: usize) -> Vec<u8> {
+    let lines = (0..transfers).map(|_| {
+        let (from, to) = workload.pair();
+        transfer(from, to, &mut workload.random)
+    });
+    framed(token, lines)
+}
+
+/// A line that transfers any amount up to 1,000 under a key.
+pub(super) fn transfer(from: AccountId, to: AccountId, random: &mut Random) -> String {
+    let (amount, key) = (1 + random.below(1000), random.next());
+    format!(
+        "{{\"op\":\"transfer\",\"from_account\":\"{from}\",\"to_account\":\"{to}\",\
+         \"amount\":{amount},\"idempotency_key\":\"{key:016x}\"}}\n"
+    )
+}
+
+/// The lines as the body of a whole request, as it goes over the wire.
+pub(super) fn framed(token: &str, lines: impl Iterator<Item = String>) -> Vec<u8> {
     let mut bytes = format!(
         "POST /v1/batches HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
     .into_bytes();
     let mut chunk = Vec::with_capacity(CHUNK + 512);
-    for nth in 0..transfers {
-        let (from, to) = workload.pair();
-        let (amount, key) = (1 + workload.random.below(1000), workload.random.next());
-        writeln!(
-            chunk,
-            "{{\"op\":\"transfer\",\"from_account\":\"{from}\",\"to_account\":\"{to}\",\
-             \"amount\":{amount},\"idempotency_key\":\"{key:016x}\"}}"
-        )
-        .expect("memory takes what is written");
-        if chunk.len() >= CHUNK || nth + 1 == transfers {
-            bytes.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
-            bytes.append(&mut chunk);
-            bytes.extend(b"\r\n");
+    let mut close = |chunk: &mut Vec<u8>| {
+        bytes.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+        bytes.append(chunk);
+        bytes.extend(b"\r\n");
+    };
+    for line in lines {
+        chunk.extend(line.into_bytes());
+        if chunk.len() >= CHUNK {
+            close(&mut chunk);
         }
+    }
+    if !chunk.is_empty() {
+        close(&mut chunk);
     }
     bytes.extend(b"0\r\n\r\n");
     bytes
@@ -292,7 +310,11 @@ fn request(workload: &mut Workload, token: &str, transfers: usize) -> Vec<u8> {
 
 /// Sends each request on a connection of its own and reads all outcomes; the seconds of processor
 /// time that this took here, where the system tells them.
-fn send(address: &str, requests: Vec<Vec<u8>>, each: u64) -> anyhow::Result<Option<f64>> {
+pub(super) fn send(
+    address: &str,
+    requests: Vec<Vec<u8>>,
+    each: u64,
+) -> anyhow::Result<Option<f64>> {
     let exchange = |bytes: Vec<u8>| -> anyhow::Result<Option<f64>> {
         let mut stream = TcpStream::connect(address)?;
         let mut writing = stream.try_clone()?;
@@ -326,8 +348,6 @@ fn send(address: &str, requests: Vec<Vec<u8>>, each: u64) -> anyhow::Result<Opti
 mod tests {
     use std::io::{BufRead, BufReader, Read};
     use std::net::TcpListener;
-
-    use tongjang_core::AccountId;
 
     use super::*;
 

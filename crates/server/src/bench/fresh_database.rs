@@ -22,10 +22,17 @@ use crate::directory::{Directory, NewUser, Username};
 /// So many users own the accounts, in turn.
 const USERS: usize = 64;
 
-/// A database of its own; dropped when this is.
-pub(crate) struct FreshDatabase {
+/// A database with an empty ledger; dropped when this is.
+pub(crate) struct EmptyDatabase {
     server: Target,
     name: String,
+    /// Where it is, with the password.
+    pub(crate) url: String,
+    pub(crate) target: Target,
+}
+
+/// A database of its own with a ledger of accounts; dropped when this is.
+pub(crate) struct FreshDatabase {
     /// Where it is, with the password.
     pub(crate) url: String,
     pub(crate) postgres: Postgres,
@@ -34,6 +41,52 @@ pub(crate) struct FreshDatabase {
     pub(crate) accounts: Arc<[(AccountId, usize)]>,
     /// A token of each user.
     pub(crate) tokens: Vec<String>,
+    database: EmptyDatabase,
+}
+
+impl EmptyDatabase {
+    /// Makes a database on the server that `store` names. `changes` is SQL that its owner runs on
+    /// the new schema.
+    pub(crate) fn make(
+        store: &StoreArgs,
+        nth: u32,
+        parts: Parts,
+        changes: &str,
+    ) -> anyhow::Result<Self> {
+        let server = store.target()?.context(
+            "name a server that the measurement may make \
+            databases on: --store postgres://USER@HOST/DATABASE",
+        )?;
+        let name = format!("tongjang_bench_{}_{nth}", std::process::id());
+        let url = store.store.as_ref().expect("it is the target's").reveal();
+        let url = with_database(url, &name);
+        let passwords = Passwords {
+            file: store.password_file.clone(),
+            environment: std::env::var("PGPASSWORD").ok(),
+        };
+        let target = Target::new(&url, &passwords)?;
+        run(&server, &format!("CREATE DATABASE {name}"))?;
+        let made = Self { server, name, url, target };
+        runtime()?.block_on(async {
+            let (mut client, driver) =
+                made.target.connect("tongjang bench", &Profile::OWNER).await?;
+            tokio::spawn(driver);
+            let id = u128::from(std::process::id());
+            schema::migrate(&mut client, Layout { parts, id, citus: false }).await?;
+            let attempt = |error| tongjang_store::StoreError::database("change the schema", error);
+            client.batch_execute(changes).await.map_err(attempt)
+        })?;
+        Ok(made)
+    }
+
+    /// Runs SQL of its owner's, outside a transaction if it is a single statement.
+    pub(crate) fn run(&self, sql: &str) -> anyhow::Result<()> {
+        run(&self.target, sql)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl FreshDatabase {
@@ -46,36 +99,28 @@ impl FreshDatabase {
         accounts: usize,
         changes: &str,
     ) -> anyhow::Result<Self> {
-        let server = store.target()?.context(
-            "name a server that the measurement may make \
-            databases on: --store postgres://USER@HOST/DATABASE",
-        )?;
-        let name = format!("tongjang_bench_{}_{nth}", std::process::id());
-        run(&server, &format!("CREATE DATABASE {name}"))?;
-        let url = store.store.as_ref().expect("it is the target's").reveal();
-        let url = with_database(url, &name);
-        let passwords = Passwords {
-            file: store.password_file.clone(),
-            environment: std::env::var("PGPASSWORD").ok(),
-        };
-        let target = Target::new(&url, &passwords)?;
-        let postgres = runtime()?.block_on(async {
-            let (mut client, driver) = target.connect("tongjang bench", &Profile::OWNER).await?;
-            tokio::spawn(driver);
-            let id = u128::from(std::process::id());
-            schema::migrate(&mut client, Layout { parts, id, citus: false }).await?;
-            let attempt = |error| tongjang_store::StoreError::database("change the schema", error);
-            client.batch_execute(changes).await.map_err(attempt)?;
-            Postgres::open(target.clone(), PoolLimits::default()).await
-        })?;
+        let database = EmptyDatabase::make(store, nth, parts, changes)?;
+        let target = &database.target;
+        let postgres =
+            runtime()?.block_on(Postgres::open(target.clone(), PoolLimits::default()))?;
         let users = users(nth);
         let accounts = open(&postgres, &users, accounts)?;
-        let tokens = tokens(&target, &users)?;
-        Ok(Self { server, name, url, postgres, users, accounts, tokens })
+        let tokens = tokens(target, &users)?;
+        Ok(Self { url: database.url.clone(), postgres, users, accounts, tokens, database })
+    }
+
+    /// A figure that a query of the database tells.
+    pub(crate) fn figure(&self, sql: &str) -> anyhow::Result<i64> {
+        runtime()?.block_on(async {
+            let target = &self.database.target;
+            let (client, driver) = target.connect("tongjang bench", &Profile::OWNER).await?;
+            tokio::spawn(driver);
+            Ok(client.query_one(sql, &[]).await.with_context(|| sql.to_owned())?.try_get(0)?)
+        })
     }
 }
 
-impl Drop for FreshDatabase {
+impl Drop for EmptyDatabase {
     fn drop(&mut self) {
         let dropped = run(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name));
         if let Err(error) = dropped {

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde::Serialize;
 use serde_json::json;
-use tongjang_core::AccountId;
 use tongjang_store::journal::{Journal, JournalConfig, JournalReader};
 
 use super::cold::Files;
@@ -20,7 +19,7 @@ use super::fill::{Spec, fill};
 use super::load::one_by_one;
 use super::machine::Io;
 use super::plot::{Chart, Panel, Series};
-use super::queries::{Kind, Population, Query};
+use super::queries::{Kind, Population, Query, Whose};
 use super::report::{Common, Report};
 use super::scratch::Scratch;
 use super::served::{Served, token};
@@ -58,26 +57,9 @@ pub(crate) struct Args {
 }
 
 /// How many transactions a ledger has that is to be asked.
-fn size(text: &str) -> Result<usize, String> {
+pub(super) fn size(text: &str) -> Result<usize, String> {
     let size = count(text)?;
     (size >= 100).then_some(size).ok_or_else(|| format!("{text:?} is no size from 100 on"))
-}
-
-/// Whose passbook is asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Whose {
-    Any,
-    Busiest,
-}
-
-impl Whose {
-    const fn told(self) -> &'static str {
-        match self {
-            Self::Any => "any account",
-            Self::Busiest => "the busiest account",
-        }
-    }
 }
 
 /// A ledger that is asked.
@@ -221,19 +203,7 @@ impl Asked {
         random: &mut Random,
     ) -> anyhow::Result<Vec<Query>> {
         let Cell { whose, kind, .. } = self.cells[cell];
-        let some = |random: &mut Random| -> AccountId {
-            let accounts = &self.people.accounts;
-            match whose {
-                Whose::Any => accounts[random.below(accounts.len() as u64) as usize],
-                Whose::Busiest => self.people.busiest,
-            }
-        };
-        (0..count)
-            .map(|_| {
-                let account = some(random);
-                Query::prepare(&self.reader, kind, account, random)
-            })
-            .collect()
+        self.people.queries(&self.reader, whose, kind, count, random)
     }
 
     fn round(&mut self, args: &Args, counts: bool, random: &mut Random) -> anyhow::Result<()> {

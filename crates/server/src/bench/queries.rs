@@ -63,6 +63,25 @@ impl Kind {
     }
 }
 
+/// Whose passbook is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Whose {
+    Any,
+    Busiest,
+}
+
+impl Whose {
+    pub(crate) const ALL: [Self; 2] = [Self::Any, Self::Busiest];
+
+    pub(crate) const fn told(self) -> &'static str {
+        match self {
+            Self::Any => "any account",
+            Self::Busiest => "the busiest account",
+        }
+    }
+}
+
 /// A query that is ready to be asked.
 #[derive(Clone, Debug)]
 pub(crate) enum Query {
@@ -199,5 +218,26 @@ impl Population {
         let (busiest_entries, busiest) = busiest.context("no account of it has an entry")?;
         let transactions = reader.totals()?.iter().map(|of| of.transactions).sum();
         Ok(Self { accounts, busiest, busiest_entries, transactions, ours })
+    }
+
+    /// So many queries of this kind that are ready to be asked.
+    pub(crate) fn queries(
+        &self,
+        reader: &impl Reader,
+        whose: Whose,
+        kind: Kind,
+        count: usize,
+        random: &mut Random,
+    ) -> anyhow::Result<Vec<Query>> {
+        let account = |random: &mut Random| match whose {
+            Whose::Any => self.accounts[random.below(self.accounts.len() as u64) as usize],
+            Whose::Busiest => self.busiest,
+        };
+        (0..count)
+            .map(|_| {
+                let account = account(random);
+                Query::prepare(reader, kind, account, random)
+            })
+            .collect()
     }
 }

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Subcommand};
 
-use crate::bench::{batch, database, engine, fill, history, http, mixed, noop, restart, scratch};
+use crate::bench::{
+    batch, database, database_batch, database_history, engine, fill, history, http, mixed, noop,
+    restart, scratch,
+};
 
 /// The options of `tongjang bench`.
 #[derive(Debug, Args)]
@@ -31,6 +34,10 @@ enum What {
     Restart(restart::Args),
     /// Deposits through the server on PostgreSQL, against a transaction a deposit
     Database(database::Args),
+    /// Transfers as NDJSON on PostgreSQL, against a transaction a transfer; WAL and table bytes
+    DatabaseBatch(database_batch::Args),
+    /// Pages, summaries and look-ups on ledgers of different sizes in databases; pages read
+    DatabaseHistory(database_history::Args),
     /// Serve POSTs that do nothing; the others start this by themselves
     #[command(hide = true)]
     Noop,
@@ -56,6 +63,8 @@ pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         What::Mixed(args) => mixed::run(args),
         What::Restart(args) => restart::run(args),
         What::Database(args) => database::run(args),
+        What::DatabaseBatch(args) => database_batch::run(args),
+        What::DatabaseHistory(args) => database_history::run(args),
         What::Noop => noop::run(),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -156,7 +156,7 @@ pub enum NoStoreUrl {
 
 /// Reads a [`StoreUrl`]; clap's own way would show the value where it is refused.
 #[derive(Clone)]
-struct OfStoreUrl;
+pub(crate) struct OfStoreUrl;
 
 impl TypedValueParser for OfStoreUrl {
     type Value = StoreUrl;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use tongjang_cluster::Cluster;
 
 use crate::cli::{printed, tongjang};
 
@@ -186,6 +187,49 @@ fn a_ledger_that_is_there_is_started_and_stopped_and_stays_as_it_is() {
     let none = dir.path().join("none");
     let slip = failed(&["restart", "--ledger", none.to_str().unwrap()]);
     assert!(slip.contains("there is no ledger in") && !none.exists(), "{slip}");
+}
+
+#[test]
+fn history_in_databases_is_compared_with_the_pages_it_reads() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), Cluster::shared().database());
+    let history = ["database-history", "--store", database.url(), "--sizes", "200,1k"];
+    let history = [&history[..], &["--queries", "3", "--counted", "2"]].concat();
+    let history = document(&history, dir.path());
+    assert_eq!(rows(&history).len(), 28);
+    for row in rows(&history) {
+        positive(row, &["warm.p50_us", "warm.p99_us", "pages_per_query", "most_pages"]);
+    }
+    let sizes = [&rows(&history)[0], &rows(&history)[14]].map(|row| row["transactions"].as_u64());
+    assert!(sizes[0] >= Some(200) && sizes[1] >= Some(1000), "{sizes:?}");
+    let ratios = history["summary"]["largest_by_smallest"].as_array().unwrap();
+    assert_eq!(ratios.len(), 14);
+    positive(&ratios[0], &["p50", "p99", "pages"]);
+}
+
+#[test]
+fn batches_in_a_database_are_held_to_a_transaction_each_with_their_bytes() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), Cluster::shared().database());
+    let batch = ["database-batch", "--store", database.url(), "--accounts", "128"];
+    let sizes = ["--clients", "2", "--transfers", "600", "--usual", "2", "--usual-transfers", "60"];
+    let batch = document(&[&batch[..], &sizes].concat(), dir.path());
+    assert_eq!(rows(&batch).len(), 2);
+    for row in rows(&batch) {
+        positive(row, &["transfers_per_second", "wal_bytes_per_transfer"]);
+        assert!(row["table_bytes_per_transfer"].as_f64() >= Some(0.0), "{row}");
+    }
+}
+
+#[test]
+fn servers_are_compared_with_a_database_that_is_held_up() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), Cluster::shared().database());
+    let far = ["database", "--store", database.url(), "--accounts", "64", "--clients", "4"];
+    let far = [&far[..], &["--usual", "1", "--seconds", "0.1", "--no-constraints"]].concat();
+    let far = document(&[&far[..], &["--latency-ms", "2"]].concat(), dir.path());
+    let of_servers = rows(&far).iter().filter(|row| !row["servers"].is_null());
+    let of_servers: Vec<_> = of_servers.collect();
+    let away: Vec<_> = of_servers.iter().map(|row| row["latency_ms"].as_u64()).collect();
+    assert_eq!(away, [0, 0, 2, 2].map(Some));
+    of_servers.iter().for_each(|row| positive(row, &["deposits_per_second"]));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::outcomes;
 use super::places::{Parts, Place, Places};
 use super::range::{CHUNK, Range};
 use super::values::Uuid;
-use super::{Pool, census};
+use super::{Pool, census, pages};
 use crate::query::{EntryFilter, EntryPage, EntryQuery, LedgerTotals, Order, Row, Summary};
 use crate::{Reader, StoreError};
 
@@ -287,6 +287,7 @@ pub(super) async fn query(
     statement: &str,
     values: Values<'_>,
 ) -> Result<Vec<Columns>, StoreError> {
+    pages::count(client, statement, values).await?;
     let attempt = |error| StoreError::database(READ, error);
     let statement = client.prepare_cached(statement).await.map_err(attempt)?;
     client.query(&statement, values).await.map_err(attempt)
