@@ -25,6 +25,7 @@ mod jump;
 mod keys;
 mod money;
 mod openapi;
+mod outages;
 mod pages;
 mod passbook;
 mod readme;
