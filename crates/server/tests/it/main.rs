@@ -15,6 +15,7 @@ mod carry_refused;
 mod carry_retry;
 mod cli;
 mod copy;
+mod damage;
 mod edge;
 mod errors;
 mod failing;
