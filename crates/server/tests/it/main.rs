@@ -32,4 +32,5 @@ mod passbook;
 mod readme;
 mod scripts;
 mod servers;
+mod start;
 mod streams;
