@@ -2,6 +2,8 @@
 //! of their passbooks afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -160,8 +162,14 @@ impl Customer {
         }
     }
 
-    /// Books without a pause until the server no longer answers.
-    pub(crate) async fn work(self, client: Client, base: String, round: usize) -> Vec<Sent> {
+    /// Books without a pause until the server no longer answers, and counts what it `answered`.
+    pub(crate) async fn work(
+        self,
+        client: Client,
+        base: String,
+        round: usize,
+        answered: Arc<AtomicUsize>,
+    ) -> Vec<Sent> {
         let mut all = Vec::new();
         for nth in 0.. {
             let mut sent = self.request(round, nth);
@@ -171,6 +179,7 @@ impl Customer {
             if gone {
                 break;
             }
+            answered.fetch_add(1, SeqCst);
         }
         all
     }
