@@ -20,6 +20,9 @@ use crate::tellers::{RUNTIME, migrated, new_ledger, open};
 
 const ALICE: UserId = UserId::from_bits(0xa11ce << 64 | 5);
 
+/// How often something is asked for, or looked at, that has to be so in the end.
+const TRIES: u32 = 12_000;
+
 /// Tellers on the ledger at an address, and a clock.
 struct Desk {
     postgres: Postgres,
@@ -60,14 +63,15 @@ impl Desk {
         told.recv().unwrap()
     }
 
-    /// Asks until there is an answer.
+    /// Asks until there is an answer, but not for ever.
     fn insist(&self, key: &str, command: &Command) -> Answer {
-        loop {
+        for _ in 0..TRIES {
             match self.ask(Some(key), command.clone()) {
                 Ok(answer) => return answer,
                 Err(error) => assert!(error.chance() != Chance::Never, "{error}"),
             }
         }
+        panic!("{key} is not answered");
     }
 }
 
@@ -207,7 +211,10 @@ fn backends_that_are_ended_under_load_lose_and_double_nothing() {
     let cluster = Cluster::shared();
     under_load(database.url(), &database, |answered| {
         let mut ended = 0;
-        while answered.load(SeqCst) < 200 {
+        for _ in 0..TRIES {
+            if answered.load(SeqCst) >= 200 {
+                break;
+            }
             for backend in cluster.backends(&database, Some("tongjang teller")) {
                 cluster.terminate_backend(backend);
                 ended += 1;
@@ -226,9 +233,11 @@ fn a_postgresql_that_is_killed_under_load_loses_and_doubles_nothing() {
     let url = database.url().to_owned();
     under_load(&url, &database, |answered| {
         for until in [20, 60, 110] {
-            while answered.load(SeqCst) < until {
+            let busy = (0..TRIES).any(|_| {
                 std::thread::sleep(Duration::from_millis(5));
-            }
+                answered.load(SeqCst) >= until
+            });
+            assert!(busy, "hardly anything is answered");
             cluster.kill();
             cluster.start_again();
         }
