@@ -53,8 +53,17 @@ struct State {
 #[derive(Debug)]
 struct Trap {
     pattern: Vec<u8>,
-    /// Whether the server still gets what the pattern is in.
-    delivered: bool,
+    then: Then,
+}
+
+/// What becomes of the connection that sends the pattern.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Then {
+    /// It is cut: when the server has answered, or before the server has got it. Whether the line
+    /// is closed then, too.
+    Cut { delivered: bool, closed: bool },
+    /// From then on nothing goes either way.
+    Hold,
 }
 
 /// A client and its connection to the server.
@@ -69,8 +78,10 @@ struct Connection {
 enum Flow {
     Open,
     /// The trap has caught it: the client hears nothing any more, and as soon as the server has
-    /// answered it is cut.
-    Caught,
+    /// answered it is cut. Whether the line is closed then, too.
+    Caught {
+        closed: bool,
+    },
     Cut,
 }
 
@@ -105,8 +116,7 @@ impl Proxy {
 
     /// Cuts all connections at once. New ones are taken.
     pub fn cut(&self) {
-        let mut state = self.line.state();
-        state.connections.drain(..).for_each(|connection| connection.cut());
+        self.line.state().cut();
         self.line.changed.notify_all();
     }
 
@@ -124,10 +134,7 @@ impl Proxy {
     /// From now on nothing goes this way; it is kept, and goes on by [`Proxy::release`]. Nobody is
     /// told: it is what a network looks like that has lost a cable.
     pub fn hold(&self, direction: Direction) {
-        let mut state = self.line.state();
-        if !state.held.contains(&direction) {
-            state.held.push(direction);
-        }
+        self.line.state().hold(direction);
     }
 
     /// Lets everything go on.
@@ -142,16 +149,35 @@ impl Proxy {
     /// The server counts as having answered when it is idle outside of a transaction, so this is
     /// for what ends one. What a client has sent before the pattern should be answered by then.
     pub fn cut_after(&self, pattern: &[u8]) {
-        self.line.state().trap = Some(Trap { pattern: pattern.to_vec(), delivered: true });
+        self.trap(pattern, Then::Cut { delivered: true, closed: false });
     }
 
     /// The next time that a client sends `pattern`, its connection is cut before the server has
     /// got it whole. The client cannot tell this from [`Proxy::cut_after`].
     pub fn cut_before(&self, pattern: &[u8]) {
-        self.line.state().trap = Some(Trap { pattern: pattern.to_vec(), delivered: false });
+        self.trap(pattern, Then::Cut { delivered: false, closed: false });
     }
 
-    /// How many connections were cut because of what they sent.
+    /// As [`Proxy::cut_after`], and by then the line is closed as by [`Proxy::close`].
+    pub fn close_after(&self, pattern: &[u8]) {
+        self.trap(pattern, Then::Cut { delivered: true, closed: true });
+    }
+
+    /// As [`Proxy::cut_before`], and by then the line is closed as by [`Proxy::close`].
+    pub fn close_before(&self, pattern: &[u8]) {
+        self.trap(pattern, Then::Cut { delivered: false, closed: true });
+    }
+
+    /// The next time that a client sends `pattern`, everything is held both ways, with that.
+    pub fn hold_before(&self, pattern: &[u8]) {
+        self.trap(pattern, Then::Hold);
+    }
+
+    fn trap(&self, pattern: &[u8], then: Then) {
+        self.line.state().trap = Some(Trap { pattern: pattern.to_vec(), then });
+    }
+
+    /// How often something was cut or held because of what a client sent.
     pub fn caught(&self) -> u64 {
         self.line.state().caught
     }
@@ -179,9 +205,14 @@ impl Line {
         }
     }
 
-    /// Cuts one connection because of what it sent.
-    fn catch(&self, connection: &Connection) {
-        self.state().caught += 1;
+    /// Cuts one connection because of what it sent, and all if the line is `closed` as well.
+    fn catch(&self, connection: &Connection, closed: bool) {
+        let mut state = self.state();
+        state.caught += 1;
+        if closed {
+            state.closed = true;
+            state.cut();
+        }
         connection.cut();
         self.changed.notify_all();
     }
@@ -237,17 +268,17 @@ fn questions(line: &Line, connection: &Connection) -> io::Result<()> {
         if length == 0 {
             return Ok(());
         }
-        line.wait(Direction::ToServer, connection);
         seen.extend_from_slice(&buffer[..length]);
         let sprung = line.state().sprung(&mut seen);
         match sprung {
-            Some(true) => connection.set(Flow::Caught),
-            Some(false) => {
-                line.catch(connection);
+            Some(Then::Cut { delivered: true, closed }) => connection.set(Flow::Caught { closed }),
+            Some(Then::Cut { delivered: false, closed }) => {
+                line.catch(connection, closed);
                 return Ok(());
             }
-            None => {}
+            Some(Then::Hold) | None => {}
         }
+        line.wait(Direction::ToServer, connection);
         (&connection.server).write_all(&buffer[..length])?;
     }
 }
@@ -258,10 +289,10 @@ fn answers(line: &Line, connection: &Connection) -> io::Result<()> {
     let mut unheard = Vec::new();
     loop {
         let length = (&connection.server).read(&mut buffer)?;
-        if connection.flow() == Flow::Caught {
+        if let Flow::Caught { closed } = connection.flow() {
             unheard.extend_from_slice(&buffer[..length]);
             if length == 0 || unheard.ends_with(IDLE) {
-                line.catch(connection);
+                line.catch(connection, closed);
                 return Ok(());
             }
             continue;
@@ -275,13 +306,28 @@ fn answers(line: &Line, connection: &Connection) -> io::Result<()> {
 }
 
 impl State {
-    /// Whether the pattern is among the bytes `seen`, of which only as many are kept as may be its
-    /// beginning. The trap then is used up, and its `delivered` told.
-    fn sprung(&mut self, seen: &mut Vec<u8>) -> Option<bool> {
+    fn cut(&mut self) {
+        self.connections.drain(..).for_each(|connection| connection.cut());
+    }
+
+    fn hold(&mut self, direction: Direction) {
+        if !self.held.contains(&direction) {
+            self.held.push(direction);
+        }
+    }
+
+    /// What to do if the pattern is among the bytes `seen`, of which only as many are kept as may
+    /// be its beginning. The trap then is used up; one that holds does so at once.
+    fn sprung(&mut self, seen: &mut Vec<u8>) -> Option<Then> {
         let longest = self.trap.as_ref().map_or(0, |trap| trap.pattern.len().saturating_sub(1));
         let found = |trap: &Trap| seen.windows(trap.pattern.len()).any(|part| part == trap.pattern);
-        let sprung = self.trap.take_if(|trap| found(trap)).map(|trap| trap.delivered);
+        let sprung = self.trap.take_if(|trap| found(trap)).map(|trap| trap.then);
         seen.drain(..seen.len().saturating_sub(longest));
+        if sprung == Some(Then::Hold) {
+            self.caught += 1;
+            self.hold(Direction::ToServer);
+            self.hold(Direction::ToClient);
+        }
         sprung
     }
 }
@@ -294,7 +340,8 @@ mod tests {
     fn a_pattern_is_found_wherever_the_bytes_are_split() {
         let bytes = b"BEGIN;COMMIT;";
         for at in 0..bytes.len() {
-            let trap = Some(Trap { pattern: b"COMMIT".to_vec(), delivered: true });
+            let then = Then::Cut { delivered: true, closed: false };
+            let trap = Some(Trap { pattern: b"COMMIT".to_vec(), then });
             let mut state = State { trap, ..State::default() };
             let mut seen = Vec::new();
             let mut sprung = Vec::new();
@@ -303,7 +350,7 @@ mod tests {
                 sprung.extend(state.sprung(&mut seen));
                 assert!(seen.len() < 6, "{at}: {seen:?}");
             }
-            assert_eq!(sprung, [true], "{at}");
+            assert_eq!(sprung, [then], "{at}");
         }
     }
 }

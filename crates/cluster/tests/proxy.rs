@@ -99,6 +99,46 @@ async fn a_line_is_cut_for_all_and_can_be_had_again() {
 }
 
 #[tokio::test]
+async fn a_commit_can_be_the_last_thing_that_is_heard() {
+    let (cluster, database, proxy) = line();
+    let url = proxy.url(&database);
+    for (nth, arrives) in [(1, true), (2, false)] {
+        let (client, other) = (connect(&url).await.unwrap(), connect(&url).await.unwrap());
+        if arrives {
+            proxy.close_after(b"COMMIT");
+        } else {
+            proxy.close_before(b"COMMIT");
+        }
+        client.batch_execute("BEGIN; INSERT INTO a VALUES (1)").await.unwrap();
+        assert!(client.batch_execute("COMMIT").await.is_err());
+        assert!(other.simple_query("SELECT 1").await.is_err());
+        assert!(connect(&url).await.is_err());
+        assert_eq!((proxy.caught(), sum(cluster, &database).as_str()), (nth, "1"));
+        proxy.open();
+    }
+    connect(&url).await.unwrap().simple_query("SELECT 1").await.unwrap();
+}
+
+#[tokio::test]
+async fn everything_can_stand_still_before_a_commit() {
+    let (cluster, database, proxy) = line();
+    let url = proxy.url(&database);
+    let (client, other) = (connect(&url).await.unwrap(), connect(&url).await.unwrap());
+    client.batch_execute("BEGIN; INSERT INTO a VALUES (1)").await.unwrap();
+    proxy.hold_before(b"COMMIT");
+    let commit = client.batch_execute("COMMIT");
+    tokio::pin!(commit);
+    let early = tokio::time::timeout(Duration::from_millis(500), &mut commit).await;
+    assert!(early.is_err(), "{early:?}");
+    let question = other.simple_query("SELECT 1");
+    assert!(tokio::time::timeout(Duration::from_millis(100), question).await.is_err());
+    assert_eq!((proxy.caught(), sum(cluster, &database).as_str()), (1, "0"));
+    proxy.release();
+    commit.await.unwrap();
+    assert_eq!(sum(cluster, &database), "1");
+}
+
+#[tokio::test]
 async fn an_answer_that_is_held_arrives_when_it_is_let_go() {
     let (cluster, database, proxy) = line();
     let client = connect(&proxy.url(&database)).await.unwrap();

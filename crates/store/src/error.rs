@@ -150,6 +150,7 @@ impl StoreError {
     pub fn chance(&self) -> Chance {
         match self {
             Self::Database { failure: Failure::Again, .. } | Self::Overtaken => Chance::Again,
+            Self::Database { failure: Failure::Held, .. } => Chance::Held,
             Self::Database { failure: Failure::Unavailable, .. } => Chance::Later,
             Self::Unknown { .. } => Chance::Unknown,
             _ => Chance::Never,

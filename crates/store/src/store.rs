@@ -86,6 +86,9 @@ pub trait SharedStore: Store {}
 pub enum Chance {
     /// Others came in between and nothing was done: decide again.
     Again,
+    /// Somebody holds what the batch needs, for longer than is waited, and nothing was done: the
+    /// others need not suffer for it.
+    Held,
     /// The store cannot be reached for now and nothing was done: decide again in a while.
     Later,
     /// The store will refuse this batch for ever, and nothing was done.

@@ -172,7 +172,7 @@ impl<S: Abandon> Importing for SharedImport<S> {
             self.import.undo(tally);
             self.import.store.abandon();
             match error.chance() {
-                Chance::Again if again < AGAIN => {
+                Chance::Again | Chance::Held if again < AGAIN => {
                     again += 1;
                     std::thread::sleep(Duration::from_millis(u64::from(again)));
                 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -62,6 +63,36 @@ fn is_on_a_database() -> bool {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or_default();
     asked && !OF_A_FOLDER.iter().any(|of_a_folder| name.contains(of_a_folder))
+}
+
+/// How long anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What comes of `future`; that it ends is what the test says of it by `what`.
+#[track_caller]
+pub(crate) fn soon<T>(what: &str, future: impl Future<Output = T>) -> impl Future<Output = T> {
+    let place = std::panic::Location::caller();
+    async move {
+        let done = tokio::time::timeout(PATIENCE, future).await;
+        done.unwrap_or_else(|_| panic!("not so within {PATIENCE:?}: {what} ({place})"))
+    }
+}
+
+/// Asks until the answer has another status than `status`, and gives it.
+#[track_caller]
+pub(crate) fn while_told(
+    status: StatusCode,
+    mut ask: impl AsyncFnMut() -> Answer,
+) -> impl Future<Output = Answer> {
+    soon("callers get another answer", async move {
+        loop {
+            let answer = ask().await;
+            if answer.status != status {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
 }
 
 /// An answer, read to its end.

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -30,6 +31,31 @@ pub(crate) fn run(arguments: &[&str], input: &str) -> Output {
     // What ends before it has read all of it may do so.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
+}
+
+/// How long a start that has to fail may take: so many looks, each after a short sleep.
+const LOOKS: u32 = 6_000;
+const BETWEEN: Duration = Duration::from_millis(10);
+
+/// Insists that it ends by itself with 1 and has printed nothing: what it complains of.
+#[track_caller]
+pub(crate) fn refused(arguments: &[&str]) -> String {
+    let mut command = tongjang(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let ends = (0..LOOKS).any(|_| {
+        std::thread::sleep(BETWEEN);
+        child.try_wait().unwrap().is_some()
+    });
+    if !ends {
+        child.kill().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    let [said, printed] =
+        [output.stderr, output.stdout].map(|text| String::from_utf8(text).unwrap());
+    assert!(ends, "{arguments:?} did not end: {printed}{said}");
+    assert_eq!((output.status.code(), printed.as_str()), (Some(1), ""), "{arguments:?}: {said}");
+    said
 }
 
 /// What it prints if all is well.
@@ -238,7 +264,7 @@ fn the_service_manager_is_told_when_it_is_ready_and_when_it_stops() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("notify");
     let manager = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
-    manager.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut command = tongjang(&["--listen", "127.0.0.1:0", "--data"]);
     command.arg(folder.path().join("data")).env("NOTIFY_SOCKET", &socket);
     command.env("WATCHDOG_USEC", "3000000").stdout(Stdio::null()).stderr(Stdio::null());

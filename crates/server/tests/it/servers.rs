@@ -1,25 +1,29 @@
 //! Several servers on one database: to callers they are one.
 
-use std::time::Duration;
-
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tongjang_cluster::{Cluster, Proxy};
 
-use crate::app::{Answer, TestApp, answer, authorized, new_ledger};
+use crate::app::{Answer, TestApp, answer, authorized, new_ledger, while_told};
 
-async fn opened(app: &TestApp, token: &str) -> String {
+pub(crate) async fn opened(app: &TestApp, token: &str) -> String {
     let account = app.post(Some(token), "/v1/accounts", json!({"currency": "KRW"})).await;
     account.expect(201)["id"].as_str().unwrap().to_owned()
 }
 
-async fn deposit(app: &TestApp, token: &str, account: &str, amount: u64, key: &str) -> Answer {
+pub(crate) async fn deposit(
+    app: &TestApp,
+    token: &str,
+    account: &str,
+    amount: u64,
+    key: &str,
+) -> Answer {
     let path = format!("/v1/accounts/{account}/deposits");
     let request = authorized(app.request(Method::POST, &path), Some(token));
     answer(request.header("idempotency-key", key).json(&json!({ "amount": amount }))).await
 }
 
-async fn balance(app: &TestApp, token: &str, account: &str) -> Value {
+pub(crate) async fn balance(app: &TestApp, token: &str, account: &str) -> Value {
     let account = app.get(Some(token), &format!("/v1/accounts/{account}")).await.expect(200);
     account["balance"].clone()
 }
@@ -55,9 +59,8 @@ async fn what_one_server_did_another_knows() {
     let (id, secret) = one.key(&token, &["write"]).await;
     other.get(Some(&secret), "/v1/me").await.expect(200);
     one.delete(Some(&token), &format!("/v1/api-keys/{id}")).await;
-    while other.get(Some(&secret), "/v1/me").await.status != StatusCode::UNAUTHORIZED {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let refused = while_told(StatusCode::OK, async || other.get(Some(&secret), "/v1/me").await);
+    refused.await.problem(401, "unauthenticated");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,12 +170,8 @@ async fn while_the_database_is_away_callers_are_told_and_afterwards_it_goes_on()
     })
     .await
     .unwrap();
-    let mut after = deposit(&app, &token, &account, 6, "while").await;
-    while after.status == StatusCode::SERVICE_UNAVAILABLE {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        after = deposit(&app, &token, &account, 6, "while").await;
-    }
-    after.expect(201);
+    let again = async || deposit(&app, &token, &account, 6, "while").await;
+    while_told(StatusCode::SERVICE_UNAVAILABLE, again).await.expect(201);
     assert_eq!(balance(&app, &token, &account).await, 11);
     // The database goes before the cluster that it is in.
     drop(database);

@@ -217,11 +217,12 @@ impl Happened for Change {
     fn read(row: &Row) -> Result<Self, StoreError> {
         let (Uuid(account), version): (_, i64) = (row.get(0), row.get(1));
         let account = AccountId::from_bits(account);
-        let status = columns::status(row.get(2)).ok_or_else(|| StoreError::Damaged {
+        let fault = |what: &str| StoreError::Damaged {
             place: format!("change {version} of account {account}"),
-            what: "its status is none".to_owned(),
-        })?;
-        let at = columns::time(row, 3);
+            what: what.to_owned(),
+        };
+        let status = columns::status(row.get(2)).ok_or_else(|| fault("its status is none"))?;
+        let at = columns::time(row, 3).map_err(|_| fault("its time is none"))?;
         Ok(Self { event: StatusChanged { account, status, at, key: None }, version })
     }
 

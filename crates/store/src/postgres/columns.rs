@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
 use tongjang_core::{
     Account, AccountId, AccountNumber, Amount, Balance, Bank, Currency, Direction, Entry,
     EntryNumber, Hash, Kind, Memo, Metadata, Opened, Standing, Status, Timestamp, TransactionId,
@@ -39,14 +40,20 @@ pub(super) struct EntryRow {
     pub(super) metadata: Option<Metadata>,
 }
 
-/// What a column must be and is not.
-struct Bad(&'static str);
+/// A column that is not what it must be.
+pub(super) struct Bad<'a>(&'a str);
 
-impl Bad {
-    fn at(self, place: impl std::fmt::Display) -> StoreError {
+impl Bad<'_> {
+    pub(super) fn at(self, place: impl std::fmt::Display) -> StoreError {
         let what = format!("its column {} holds what no ledger puts there", self.0);
         StoreError::Damaged { place: place.to_string(), what }
     }
+}
+
+/// What stands in a column of `row`. A number beyond 128 bits, or a time beyond the last, may stand
+/// in its column, but cannot be read.
+pub(super) fn value<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, Bad<'a>> {
+    row.try_get(column).map_err(|_| Bad(row.columns()[column].name()))
 }
 
 /// The account of a row of [`ACCOUNT`].
@@ -56,10 +63,10 @@ pub(super) fn account(row: &Row) -> Result<AccountRow, StoreError> {
     let part = row.get(0);
     let read = || {
         let opened = opened(row, id)?;
-        let Numeric(credit_total) = row.get(10);
-        let Numeric(balance) = row.get(11);
+        let Numeric(credit_total) = value(row, 10)?;
+        let Numeric(balance) = value(row, 11)?;
         let debit_total = credit_total.checked_sub(balance).ok_or(Bad("balance"))?;
-        let (Numeric(held), Numeric(limit)) = (row.get(12), row.get(13));
+        let (Numeric(held), Numeric(limit)) = (value(row, 12)?, value(row, 13)?);
         let count = |column: usize, name| whole(row.get(column)).ok_or(Bad(name));
         let standing = Standing {
             status: status(row.get(7)).ok_or(Bad("status"))?,
@@ -70,16 +77,17 @@ pub(super) fn account(row: &Row) -> Result<AccountRow, StoreError> {
             entry_count: count(8, "entry_count")?,
             credit_count: count(9, "credit_count")?,
             head_hash: hash(row.get(14)).ok_or(Bad("head_hash"))?,
-            last_booked_at: time(row, 15),
+            last_booked_at: time(row, 15)?,
             version: count(16, "version")?,
         };
         Account::at(opened, standing).ok_or(Bad("credit_total, or another of its figures,"))
     };
-    let account = read().map_err(|bad| bad.at(format_args!("account {id} in part {part}")))?;
-    Ok(AccountRow { account, part, changed_at: time(row, 17), number_made: row.get(18) })
+    let place = |bad: Bad<'_>| bad.at(format_args!("account {id} in part {part}"));
+    let (account, changed_at) = (read().map_err(place)?, time(row, 17).map_err(place)?);
+    Ok(AccountRow { account, part, changed_at, number_made: row.get(18) })
 }
 
-fn opened(row: &Row, id: AccountId) -> Result<Arc<Opened>, Bad> {
+fn opened(row: &Row, id: AccountId) -> Result<Arc<Opened>, Bad<'_>> {
     let Uuid(owner) = row.get(2);
     let (bank, number): (Option<&str>, Option<&str>) = (row.get(4), row.get(5));
     let place = match (bank, number) {
@@ -95,7 +103,7 @@ fn opened(row: &Row, id: AccountId) -> Result<Arc<Opened>, Bad> {
         owner: UserId::from_bits(owner),
         currency: currency(row.get(3)).ok_or(Bad("currency"))?,
         place,
-        opened_at: time(row, 6),
+        opened_at: time(row, 6)?,
     }))
 }
 
@@ -105,8 +113,8 @@ pub(super) fn entry(row: &Row) -> Result<EntryRow, StoreError> {
     let account = AccountId::from_bits(account);
     let (number, part): (i64, i16) = (row.get(1), row.get(15));
     let read = || {
-        let (Numeric(amount), Numeric(balance)) = (row.get(3), row.get(4));
-        let Numeric(credit_total) = row.get(8);
+        let (Numeric(amount), Numeric(balance)) = (value(row, 3)?, value(row, 4)?);
+        let Numeric(credit_total) = value(row, 8)?;
         let Uuid(transaction) = row.get(10);
         let counterparty: Option<Uuid> = row.get(6);
         let metadata: Option<&str> = row.get(14);
@@ -126,7 +134,7 @@ pub(super) fn entry(row: &Row) -> Result<EntryRow, StoreError> {
             row: crate::Row {
                 transaction: TransactionId::from_bits(transaction),
                 kind: kind(row.get(11)).ok_or(Bad("kind"))?,
-                booked_at: time(row, 12),
+                booked_at: time(row, 12)?,
                 entry,
             },
             currency: currency(row.get(13)).ok_or(Bad("currency"))?,
@@ -137,13 +145,12 @@ pub(super) fn entry(row: &Row) -> Result<EntryRow, StoreError> {
         })
     };
     let place = format_args!("entry {number} of account {account} in part {part}").to_string();
-    read().map_err(|bad: Bad| bad.at(place))
+    read().map_err(|bad: Bad<'_>| bad.at(place))
 }
 
 /// The time in a column of `row`.
-pub(super) fn time(row: &Row, column: usize) -> Timestamp {
-    let Instant(time) = row.get(column);
-    time
+pub(super) fn time(row: &Row, column: usize) -> Result<Timestamp, Bad<'_>> {
+    value(row, column).map(|Instant(time)| time)
 }
 
 /// A count, which is never negative.

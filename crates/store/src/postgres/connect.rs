@@ -16,6 +16,7 @@ use futures_util::future::{Either, select};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_postgres::{Client, Config, NoTls, Socket};
 
@@ -56,7 +57,8 @@ impl Target {
                     Ok(Ok(reached)) => reached,
                     Ok(Err(error)) => {
                         let code = error.code().map(|code| code.code().to_owned());
-                        unreached.miss(host, place, Failure::of(&error), code, words(&error));
+                        let why = words(&error) + way_out(error.code());
+                        unreached.miss(host, place, Failure::of(&error), code, why);
                         continue;
                     }
                     Err(_) => {
@@ -138,6 +140,19 @@ where
 {
     let (client, connection) = settings.connect(tls).await?;
     Ok((client, Box::pin(connection)))
+}
+
+/// What is to be done about a refusal, where that is not plain from its words.
+fn way_out(code: Option<&SqlState>) -> &'static str {
+    match code {
+        Some(code) if *code == SqlState::INVALID_PASSWORD => {
+            "; it is taken from the URL, --store-password-file or PGPASSWORD"
+        }
+        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
+            "; make it with `createdb`, then run `tongjang migrate`"
+        }
+        _ => "",
+    }
 }
 
 /// Sets a session up while its connection is driven.

@@ -65,7 +65,7 @@ impl Counters {
 
     pub(super) fn failed(&self, error: &StoreError) {
         let counter = match error.chance() {
-            Chance::Again => &self.0.again,
+            Chance::Again | Chance::Held => &self.0.again,
             Chance::Later => &self.0.away,
             Chance::Never => &self.0.refused,
             Chance::Unknown => &self.0.unknown,

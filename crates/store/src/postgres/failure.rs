@@ -9,6 +9,8 @@ use std::io;
 pub enum Failure {
     /// Nothing was done, since another was in the way: the same again may go through.
     Again,
+    /// Nothing was done, since another holds what is needed, and did not let it go in time.
+    Held,
     /// The database cannot be reached or cannot work now. Nothing was done, unless a `COMMIT` was
     /// under way: of that one nobody knows.
     Unavailable,
@@ -35,8 +37,10 @@ impl Failure {
     /// refusal here; who races for one says so with `StoreError::again_if_taken`.
     pub fn of_code(code: &str) -> Self {
         match code {
-            // Serialization, deadlock, a lock that was not to be had in time.
-            "40001" | "40P01" | "55P03" => Self::Again,
+            // Serialization, deadlock.
+            "40001" | "40P01" => Self::Again,
+            // A lock that was not to be had in time.
+            "55P03" => Self::Held,
             // Whether the statement was carried out is not known.
             "40003" => Self::Unavailable,
             // The server is a standby, or has become one: the primary is elsewhere.
@@ -83,7 +87,7 @@ pub(crate) fn words(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Failure::{Again, Refused, Unavailable};
+    use super::Failure::{Again, Held, Refused, Unavailable};
     use super::*;
 
     /// Every class of PostgreSQL's appendix A, and of those that are not of one kind each code
@@ -91,7 +95,8 @@ mod tests {
     #[test]
     fn every_class_of_codes_means_one_thing() {
         let cases = [
-            (Again, "40001 40P01 55P03"),
+            (Again, "40001 40P01"),
+            (Held, "55P03"),
             (Unavailable, "08000 08001 08003 08004 08006 08007 08P01 40003"),
             (Unavailable, "53000 53100 53200 53300 53400"),
             (Unavailable, "57014 57P01 57P02 57P03 57P05 25P03 25P04 25006"),

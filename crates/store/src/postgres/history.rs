@@ -304,9 +304,12 @@ impl History<'_> {
     }
 
     fn fault(&self, number: u64, what: String) -> StoreError {
-        let (account, part) = (self.account.id(), self.part);
-        let place = format!("entry {number} of account {account} in part {part}");
-        StoreError::Damaged { place, what: format!("{what}; run `tongjang verify`") }
+        let what = format!("{what}; run `tongjang verify`");
+        StoreError::Damaged { place: self.place(number), what }
+    }
+
+    fn place(&self, number: u64) -> String {
+        format!("entry {number} of account {} in part {}", self.account.id(), self.part)
     }
 
     async fn query(&self, statement: &str, values: Values<'_>) -> Result<Vec<Columns>, StoreError> {
@@ -344,18 +347,24 @@ impl History<'_> {
 
     fn read_point(&self, row: &Columns) -> Result<Point, StoreError> {
         let (number, credits): (i64, i64) = (row.get(0), row.get(1));
-        let (Numeric(credit_total), Numeric(balance)) = (row.get(2), row.get(3));
+        let at = number.unsigned_abs();
         let counts = columns::whole(number).zip(columns::whole(credits));
-        match counts.filter(|(number, credits)| credits <= number && *number <= self.count()) {
-            Some((number, credits)) => Ok(Point {
+        let fits = |(number, credits): &(u64, u64)| credits <= number && *number <= self.count();
+        let (number, credits) = counts
+            .filter(fits)
+            .ok_or_else(|| self.damaged(at, "its number or its count of credits"))?;
+        let read = || {
+            let (Numeric(credit_total), Numeric(balance)) =
+                (columns::value(row, 2)?, columns::value(row, 3)?);
+            Ok(Point {
                 number,
                 credits,
                 credit_total: Balance::new(credit_total),
                 balance: Balance::new(balance),
-                booked_at: columns::time(row, 4),
-            }),
-            None => Err(self.damaged(number.unsigned_abs(), "its number or its count of credits")),
-        }
+                booked_at: columns::time(row, 4)?,
+            })
+        };
+        read().map_err(|bad: columns::Bad<'_>| bad.at(self.place(at)))
     }
 }
 

@@ -63,7 +63,8 @@ impl KeyRow {
         };
         let fingerprint = Fingerprint::from_bytes(fingerprint);
         let used = KeyUse { scope, key, fingerprint };
-        Ok(Self { used, at: columns::time(row, 3), stands_for })
+        let at = columns::time(row, 3).map_err(|_| fault("its time is none"))?;
+        Ok(Self { used, at, stands_for })
     }
 
     pub(super) fn fault(&self, what: &str) -> StoreError {

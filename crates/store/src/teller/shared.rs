@@ -1,10 +1,11 @@
 //! A teller beside others: the ledger is theirs as well, so a batch that could not be committed is
 //! decided again on what they left, and nobody is answered before it is.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tongjang_core::Request;
+use tongjang_core::{AccountId, Request};
 
 use super::serve::{answer, answer_together};
 use super::window::Slip;
@@ -37,7 +38,8 @@ pub(super) fn work<S: SharedStore>(mut store: S, day: &Day<'_>) -> Result<(), St
                 break;
             }
             day.batches.fetch_add(1, Relaxed);
-            away = serve(&mut store, batch, day, away);
+            let failed = serve(&mut store, batch, day, away);
+            away = failed.is_some_and(|error| error.chance() == Chance::Later);
         }
     }
     store.close()
@@ -51,14 +53,19 @@ enum Came {
     Together(Result<Together, StoreError>),
 }
 
-/// Serves `batch` and answers it, whatever comes of it. Tells whether the store is away.
-fn serve<S: SharedStore>(store: &mut S, batch: Vec<Slip>, day: &Day<'_>, away: bool) -> bool {
+/// Serves `batch` and answers it, whatever comes of it. Tells the error that all of it failed with.
+fn serve<S: SharedStore>(
+    store: &mut S,
+    batch: Vec<Slip>,
+    day: &Day<'_>,
+    away: bool,
+) -> Option<StoreError> {
     let (mut again, mut later) = (0, if away { LATER } else { 0 });
     let error = loop {
         let error = match attempt(store, &batch) {
             Ok(came) => {
                 deliver(batch, came, day);
-                return false;
+                return None;
             }
             Err(error) => error,
         };
@@ -76,19 +83,42 @@ fn serve<S: SharedStore>(store: &mut S, batch: Vec<Slip>, day: &Day<'_>, away: b
         }
     };
     match error.chance() {
-        // One of them is to blame; the others shall not suffer for it.
-        Chance::Never | Chance::Again if batch.len() > 1 => {
-            for slip in batch {
-                serve(store, vec![slip], day, away);
-            }
-            false
+        Chance::Never | Chance::Again | Chance::Held if batch.len() > 1 => {
+            one_by_one(store, batch, day, away);
+            None
         }
-        chance => {
-            let came = batch.iter().map(|slip| failed(slip, &error)).collect();
-            deliver(batch, came, day);
-            chance == Chance::Later
+        _ => {
+            fail(batch, &error, day);
+            Some(error)
         }
     }
+}
+
+/// Serves each of `batch` by itself: one of them is to blame, and the others shall not suffer for
+/// it. What somebody holds is waited for once, and not by everyone who needs it.
+fn one_by_one<S: SharedStore>(store: &mut S, batch: Vec<Slip>, day: &Day<'_>, away: bool) {
+    let mut held = BTreeSet::new();
+    let mut why = None;
+    for slip in batch {
+        let needed = slip.requests().iter().flat_map(|request| request.command.accounts());
+        let needed: Vec<AccountId> = needed.flatten().collect();
+        let in_vain = needed.iter().any(|account| held.contains(account));
+        if let Some(error) = why.as_ref().filter(|_| in_vain) {
+            fail(vec![slip], error, day);
+            continue;
+        }
+        let failed = serve(store, vec![slip], day, away);
+        if let Some(error) = failed.filter(|error| error.chance() == Chance::Held) {
+            held.extend(needed);
+            why = Some(error);
+        }
+    }
+}
+
+/// Answers all of `batch` with `error`.
+fn fail(batch: Vec<Slip>, error: &StoreError, day: &Day<'_>) {
+    let came = batch.iter().map(|slip| failed(slip, error)).collect();
+    deliver(batch, came, day);
 }
 
 /// Decides `batch` and commits it. Nothing of it is taken before all of it is durable.

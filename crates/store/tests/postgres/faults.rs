@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use tongjang_cluster::{Cluster, Database, Proxy};
 use tongjang_core::{
@@ -18,6 +19,9 @@ use tongjang_store::{
 use crate::tellers::{RUNTIME, migrated, new_ledger, open};
 
 const ALICE: UserId = UserId::from_bits(0xa11ce << 64 | 5);
+
+/// How often something is asked for, or looked at, that has to be so in the end.
+const TRIES: u32 = 12_000;
 
 /// Tellers on the ledger at an address, and a clock.
 struct Desk {
@@ -38,31 +42,36 @@ impl Desk {
         Self { postgres, teller, thread: Some(thread), ticks: AtomicU64::new(first_tick) }
     }
 
-    fn ask(&self, key: Option<&str>, command: Command) -> Result<Answer, StoreError> {
+    fn request(&self, key: Option<&str>, command: Command) -> Request {
         let tick = self.ticks.fetch_add(1, SeqCst);
         let key = key.map(|key| (IdempotencyKey::new(key).unwrap(), Fingerprint::of(&command)));
-        let request = Request {
+        Request {
             caller: Caller::owner(ALICE),
             at: Timestamp::from_micros(1_795_338_000_000_000 + i64::try_from(tick).unwrap()),
             nonce: tick.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             key,
             expected_version: None,
             command,
-        };
+        }
+    }
+
+    fn ask(&self, key: Option<&str>, command: Command) -> Result<Answer, StoreError> {
+        let request = self.request(key, command);
         let (tell, told) = channel();
         let reply = Box::new(move |answer| tell.send(answer).unwrap());
         self.teller.submit(request, reply).unwrap();
         told.recv().unwrap()
     }
 
-    /// Asks until there is an answer.
+    /// Asks until there is an answer, but not for ever.
     fn insist(&self, key: &str, command: &Command) -> Answer {
-        loop {
+        for _ in 0..TRIES {
             match self.ask(Some(key), command.clone()) {
                 Ok(answer) => return answer,
                 Err(error) => assert!(error.chance() != Chance::Never, "{error}"),
             }
         }
+        panic!("{key} is not answered");
     }
 }
 
@@ -202,12 +211,14 @@ fn backends_that_are_ended_under_load_lose_and_double_nothing() {
     let cluster = Cluster::shared();
     under_load(database.url(), &database, |answered| {
         let mut ended = 0;
-        while answered.load(SeqCst) < 200 {
-            for backend in cluster.backends(&database, Some("tongjang teller")) {
-                cluster.terminate_backend(backend);
-                ended += 1;
+        for _ in 0..TRIES {
+            if answered.load(SeqCst) >= 200 {
+                break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(15));
+            for backend in cluster.backends(&database, Some("tongjang teller")) {
+                ended += u32::from(cluster.terminate_backend(backend));
+            }
+            std::thread::sleep(Duration::from_millis(15));
         }
         assert!(ended > 5, "only {ended} were there to be ended");
     });
@@ -221,9 +232,11 @@ fn a_postgresql_that_is_killed_under_load_loses_and_doubles_nothing() {
     let url = database.url().to_owned();
     under_load(&url, &database, |answered| {
         for until in [20, 60, 110] {
-            while answered.load(SeqCst) < until {
-                std::thread::sleep(std::time::Duration::from_millis(5));
-            }
+            let busy = (0..TRIES).any(|_| {
+                std::thread::sleep(Duration::from_millis(5));
+                answered.load(SeqCst) >= until
+            });
+            assert!(busy, "hardly anything is answered");
             cluster.kill();
             cluster.start_again();
         }
@@ -267,4 +280,44 @@ fn what_the_database_refuses_does_no_harm_to_what_came_with_it() {
     let left: Vec<i128> = accounts.iter().map(|account| balance(&desk, *account)).collect();
     assert_eq!(left, [50, 0, 70]);
     assert_eq!(postgres.counters().counts().broken, 0);
+}
+
+/// How long answers are waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn what_somebody_holds_is_waited_for_once_and_not_by_everyone_who_needs_it() {
+    let database = new_ledger(1);
+    let desk = Desk::at(database.url(), 1, 1);
+    let mut opened = (0..2).map(|n| opened(&desk.ask(None, opening(&format!("{n}"))).unwrap()));
+    let (held, free) = (opened.next().unwrap(), opened.next().unwrap());
+    let stranger = RUNTIME.block_on(async {
+        let connected = tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await;
+        let (stranger, connection) = connected.unwrap();
+        tokio::spawn(connection);
+        let lock = "BEGIN; SELECT FROM tongjang.accounts WHERE number = '0' FOR UPDATE";
+        stranger.batch_execute(lock).await.unwrap();
+        stranger
+    });
+    // The first is booked at once, and most of the others are one batch by then.
+    let (tell, told) = channel();
+    for n in 0..30 {
+        let account = if n % 2 == 0 { free } else { held };
+        let tell = tell.clone();
+        let reply = Box::new(move |answer| tell.send((account, answer)).unwrap());
+        desk.teller.submit(desk.request(None, deposit(account, 1)), reply).unwrap();
+    }
+    for _ in 0..30 {
+        let (account, answer) = told.recv_timeout(PATIENCE).expect("nobody waits for long");
+        match answer {
+            Ok(answer) => assert!(account == free && answer.outcome.is_ok(), "{answer:?}"),
+            Err(error) => assert_eq!((account, error.chance()), (held, Chance::Held), "{error}"),
+        }
+    }
+    // By each batch, and by the first by itself who needs the account.
+    let waited = desk.postgres.counters().counts().again;
+    assert!((2..8).contains(&waited), "{waited} times it was waited for");
+    drop(stranger);
+    desk.insist("after", &deposit(held, 1));
+    assert_eq!((balance(&desk, held), balance(&desk, free)), (1, 15));
 }

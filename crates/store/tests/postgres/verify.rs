@@ -72,7 +72,7 @@ proptest! {
 }
 
 /// What an owner does when nothing is in his way, and where it shows.
-const TAMPERINGS: [(&str, &str, &str); 17] = [
+const TAMPERINGS: [(&str, &str, &str); 23] = [
     ("a changed amount", "UPDATE tongjang.entries SET amount = amount + 1 WHERE number = 2", ""),
     (
         "a changed amount and balance on both sides",
@@ -138,6 +138,32 @@ const TAMPERINGS: [(&str, &str, &str); 17] = [
         "UPDATE tongjang.accounts SET status = 'closed' WHERE status = 'open'",
         "account acc_",
     ),
+    (
+        "an amount beyond 128 bits",
+        "UPDATE tongjang.entries SET amount = 9e38 WHERE number = 2",
+        "entry 2 of account acc_",
+    ),
+    (
+        "a balance that is no number",
+        "UPDATE tongjang.accounts SET balance = 'NaN' WHERE entry_count > 0",
+        "account acc_",
+    ),
+    (
+        "a booking at the end of time",
+        "UPDATE tongjang.entries SET booked_at = 'infinity' WHERE number = 1",
+        "entry 1 of account acc_",
+    ),
+    (
+        "an account changed at the end of time",
+        "UPDATE tongjang.accounts SET changed_at = 'infinity'",
+        "account acc_",
+    ),
+    (
+        "a change of status at the end of time",
+        "UPDATE tongjang.status_changes SET changed_at = 'infinity'",
+        "change ",
+    ),
+    ("a key at the end of time", "UPDATE tongjang.keys SET happened_at = 'infinity'", "key "),
     ("a deleted account", "DELETE FROM tongjang.accounts WHERE bank IS NOT NULL", ""),
     (
         "a number that leads elsewhere",
