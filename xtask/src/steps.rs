@@ -26,13 +26,14 @@ struct Step {
 }
 
 /// All checks, in the order of `ci`: what fails fast comes first.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step { name: "fmt", about: "the layout of the code", run: fmt },
     Step { name: "tidy", about: "the house style, as far as text shows it", run: tidy::step },
     Step { name: "unit", about: "the systemd unit", run: unit_file::step },
     Step { name: "deny", about: "licences, sources, bans, advisories", run: supply_chain::step },
     Step { name: "clippy", about: "lints", run: clippy },
     Step { name: "test", about: "all tests", run: test_run::all },
+    Step { name: "http", about: "HTTP tests on a database", run: test_run::http_on_a_database },
     Step { name: "newer", about: "a newer PostgreSQL", run: test_run::on_newer_postgres },
     Step { name: "doc", about: "the reference pages, without a warning", run: doc },
 ];

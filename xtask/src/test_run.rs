@@ -62,6 +62,30 @@ pub(crate) fn all(root: &Path) -> Result<Done> {
     run(cargo(root, ["test", "--workspace", "--locked", "--no-fail-fast"]))
 }
 
+/// The HTTP tests that `TONGJANG_TEST_STORE` changes nothing of: they start no server of the usual
+/// kind, or none at all.
+const AS_THEY_ARE: [&str; 10] = [
+    "bench::",
+    "carry",
+    "cli::",
+    "copy::",
+    "metrics::",
+    "openapi::",
+    "readme::",
+    "ready::",
+    "scripts::",
+    "servers::",
+];
+
+/// Runs those HTTP tests once more, each on a database, that otherwise run on a folder.
+pub(crate) fn http_on_a_database(root: &Path) -> Result<Done> {
+    let arguments = ["test", "--locked", "--no-fail-fast", "-p", "tongjang-server", "--test", "it"];
+    let mut command = cargo(root, arguments);
+    command.arg("--").args(AS_THEY_ARE.iter().flat_map(|name| ["--skip", name]));
+    command.env("TONGJANG_TEST_STORE", "postgres");
+    run(command)
+}
+
 /// Runs the store's tests of PostgreSQL once more, on the newer one if there is any. Not every
 /// machine can have it, so that it is missing is said and fails nothing.
 pub(crate) fn on_newer_postgres(root: &Path) -> Result<Done> {
