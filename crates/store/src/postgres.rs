@@ -23,6 +23,7 @@ mod outcomes;
 mod password;
 mod places;
 mod pool;
+mod probe;
 mod range;
 mod reader;
 mod refusals;
@@ -56,6 +57,7 @@ use tokio::runtime::Handle;
 
 use crate::StoreError;
 use places::Places;
+use probe::Probe;
 
 /// A ledger in a database, for one server.
 #[derive(Clone)]
@@ -119,7 +121,8 @@ impl Postgres {
         let (places, counters) = (Places::default(), Counters::default());
         let (pool, runtime) =
             (target.pool(application, Profile::READER, queries), Handle::current());
-        let reader = PostgresReader { pool, runtime, parts, places: places.clone() };
+        let probe = Probe::new(&target, application);
+        let reader = PostgresReader { pool, probe, runtime, parts, places: places.clone() };
         Ok(Self { target, parts, id, places, counters, reader })
     }
 

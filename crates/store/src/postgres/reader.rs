@@ -19,6 +19,7 @@ use super::columns::{self, ACCOUNT, AccountRow, ENTRY};
 use super::history::History;
 use super::outcomes;
 use super::places::{Parts, Place, Places};
+use super::probe::Probe;
 use super::range::{CHUNK, Range};
 use super::values::Uuid;
 use super::{Pool, census};
@@ -43,8 +44,6 @@ static TRANSACTION: LazyLock<String> = LazyLock::new(|| {
                 AND e.booked_at IS NOT NULL"
     )
 });
-/// A standby answers queries and cannot be booked on.
-const READY: &str = "SELECT pg_is_in_recovery()";
 
 /// What every statement of a query attempts.
 pub(super) const READ: &str = "read the ledger";
@@ -58,6 +57,7 @@ pub(super) type Values<'a> = &'a [Value<'a>];
 #[derive(Clone)]
 pub struct PostgresReader {
     pub(super) pool: Pool,
+    pub(super) probe: Probe,
     pub(super) runtime: Handle,
     pub(super) parts: Parts,
     pub(super) places: Places,
@@ -271,13 +271,7 @@ impl Reader for PostgresReader {
     }
 
     fn ready(&self) -> Result<(), StoreError> {
-        self.ask(async |client| {
-            let rows = query(client, READY, &[]).await?;
-            match rows.first().map(|row| row.get(0)) {
-                Some(false) => Ok(()),
-                _ => Err(StoreError::Unfit { what: "it is a standby".to_owned() }),
-            }
-        })
+        self.runtime.block_on(self.probe.ask())
     }
 }
 
