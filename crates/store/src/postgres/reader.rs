@@ -97,6 +97,27 @@ impl PostgresReader {
         Ok(Some(row))
     }
 
+    /// Checks that each entry of `transaction` stands in its account's history and follows there
+    /// from the one before it.
+    async fn check(&self, client: &Client, transaction: &Transaction) -> Result<(), StoreError> {
+        for entry in &transaction.entries {
+            let number = entry.number.get();
+            let history = self.history(client, entry.account).await?;
+            let Some(history) = history.filter(|history| number <= history.count()) else {
+                return Err(StoreError::Damaged {
+                    place: format!("transaction {}", transaction.id),
+                    what: format!("account {} has no entry {number}", entry.account),
+                });
+            };
+            let rows = history.rows(number, number).await?;
+            history.check(&rows).await?;
+            if rows.iter().any(|linked| linked.row.entry != *entry) {
+                return Err(history.damaged(number, "what its transaction has there"));
+            }
+        }
+        Ok(())
+    }
+
     /// The history of the account `id` as of now.
     async fn history<'a>(
         &self,
@@ -171,7 +192,11 @@ impl Reader for PostgresReader {
         let every = outcomes::every(self.parts);
         self.ask(async |client| {
             let rows = query(client, &TRANSACTION, &[&every, &Uuid(id.bits())]).await?;
-            Ok(outcomes::assembled(&rows)?.remove(&id))
+            let transaction = outcomes::assembled(&rows)?.remove(&id);
+            if let Some(transaction) = &transaction {
+                self.check(client, transaction).await?;
+            }
+            Ok(transaction)
         })
     }
 
