@@ -13,6 +13,7 @@ mod carry;
 mod carry_database;
 mod carry_refused;
 mod carry_retry;
+mod carry_unknown;
 mod cli;
 mod copy;
 mod edge;
