@@ -26,13 +26,15 @@ struct Step {
 }
 
 /// All checks, in the order of `ci`: what fails fast comes first.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 9] = [
     Step { name: "fmt", about: "the layout of the code", run: fmt },
     Step { name: "tidy", about: "the house style, as far as text shows it", run: tidy::step },
     Step { name: "unit", about: "the systemd unit", run: unit_file::step },
     Step { name: "deny", about: "licences, sources, bans, advisories", run: supply_chain::step },
     Step { name: "clippy", about: "lints", run: clippy },
-    Step { name: "test", about: "all tests", run: test_run::step },
+    Step { name: "test", about: "all tests", run: test_run::all },
+    Step { name: "http", about: "HTTP tests on a database", run: test_run::http_on_a_database },
+    Step { name: "newer", about: "a newer PostgreSQL", run: test_run::on_newer_postgres },
     Step { name: "doc", about: "the reference pages, without a warning", run: doc },
 ];
 
@@ -53,7 +55,7 @@ pub(crate) fn run(name: &str, root: &Path) -> Result<()> {
         bail!("there is no step `{name}`\n\n{}", usage());
     }
     let mut report = Vec::new();
-    let mut tests = None;
+    let mut tests: Option<test_run::Tally> = None;
     for step in asked {
         println!("\n=== {}: {}", step.name, step.about);
         let began = Instant::now();
@@ -65,7 +67,7 @@ pub(crate) fn run(name: &str, root: &Path) -> Result<()> {
             Done::Skipped(why) => format!("{:7} {:>8}  skipped: {why}", step.name, spelled(took)),
             Done::Tests(tally) => {
                 let line = format!("{:7} {:>8}  passed", step.name, spelled(took));
-                tests = Some(tally);
+                *tests.get_or_insert_default() += tally;
                 line
             }
         });

@@ -23,12 +23,16 @@ const QUERIES_A_CORE: usize = 4;
 /// How long a batch waits for its place at the teller's before it is sent away.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a call waits for what the database says of itself, of which others may be waiting too.
+const PROBED: Duration = Duration::from_secs(4);
+
 /// The ledger, for the handlers. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Ledger {
     teller: Teller,
     reader: LedgerReader,
     queries: Arc<Semaphore>,
+    probes: Arc<Semaphore>,
     /// A permit for each request that may be with the teller in a bundle.
     bundles: Arc<Semaphore>,
     room: u32,
@@ -54,7 +58,8 @@ impl Ledger {
             None => cores * QUERIES_A_CORE,
         };
         let queries = Arc::new(Semaphore::new(at_once));
-        Self { teller, reader, queries, bundles, room, telemetry, database }
+        let probes = Arc::new(Semaphore::new(1));
+        Self { teller, reader, queries, probes, bundles, room, telemetry, database }
     }
 
     /// Has `request` decided and made durable. A refusal by the rules is an answer too.
@@ -251,9 +256,18 @@ impl Ledger {
         &self,
         ask: impl FnOnce(&LedgerReader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Problem> {
-        let permit = self.queries.clone().acquire_owned().await;
+        Self::apart(&self.queries, &self.reader, ask).await
+    }
+
+    /// Asks the reader on a thread that may wait, when there is a permit.
+    async fn apart<T: Send + 'static>(
+        permits: &Arc<Semaphore>,
+        reader: &LedgerReader,
+        ask: impl FnOnce(&LedgerReader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let permit = permits.clone().acquire_owned().await;
         let permit = permit.expect("nobody closes the semaphore");
-        let reader = self.reader.clone();
+        let reader = reader.clone();
         let answer = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             ask(&reader)
@@ -291,20 +305,22 @@ impl Ledger {
         self.teller.ready()?;
         let ready = match self.at_once() {
             Some(reader) => reader.ready().map_err(Problem::from),
-            None => {
-                let asked = self.query(|reader| reader.ready());
-                let away = |_| {
-                    tracing::error!("the database does not say in time whether it is ready");
-                    Err(Problem::new(Code::StoreUnavailable))
-                };
-                tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(away)
-            }
+            None => self.probe().await,
         };
         ready.map_err(|problem| {
             problem.detail(Text::fixed(
                 "The store does not take bookings; the log says why.",
                 "저장소가 거래를 받지 않습니다. 이유는 로그에 있습니다.",
             ))
+        })
+    }
+
+    /// Asks the database, one call after another and apart from the queries.
+    async fn probe(&self) -> Result<(), Problem> {
+        let asked = Self::apart(&self.probes, &self.reader, |reader| reader.ready());
+        tokio::time::timeout(PROBED, asked).await.unwrap_or_else(|_| {
+            tracing::error!("the database does not say in time whether it is ready");
+            Err(Problem::new(Code::StoreUnavailable))
         })
     }
 }

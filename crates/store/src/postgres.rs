@@ -24,6 +24,7 @@ mod pages;
 mod password;
 mod places;
 mod pool;
+mod probe;
 mod range;
 mod reader;
 mod refusals;
@@ -58,6 +59,7 @@ use tokio::runtime::Handle;
 
 use crate::StoreError;
 use places::Places;
+use probe::Probe;
 
 /// A ledger in a database, for one server.
 #[derive(Clone)]
@@ -121,7 +123,8 @@ impl Postgres {
         let (places, counters) = (Places::default(), Counters::default());
         let (pool, runtime) =
             (target.pool(application, Profile::READER, queries), Handle::current());
-        let reader = PostgresReader { pool, runtime, parts, places: places.clone() };
+        let probe = Probe::new(&target, application);
+        let reader = PostgresReader { pool, probe, runtime, parts, places: places.clone() };
         Ok(Self { target, parts, id, places, counters, reader })
     }
 

@@ -114,6 +114,9 @@ pub(crate) trait Importing {
     /// What the store failed at; nothing more is taken in then.
     fn rows(&mut self, rows: &[Row], stop: bool) -> Result<Vec<Result<(), Problem>>, StoreError>;
 
+    /// Whether each of the rows, which come next, is known again by a key if it was done.
+    fn all_have_keys(&self, rows: &[Row]) -> bool;
+
     /// What was made of the rows so far. It is durable once [`finish`](Self::finish) returns.
     fn tally(&self) -> Tally;
 
@@ -175,6 +178,11 @@ impl<S: Store> Importing for Import<S> {
             self.before.clear();
         }
         Ok(done)
+    }
+
+    fn all_have_keys(&self, rows: &[Row]) -> bool {
+        let mut numbered = rows.iter().zip(self.tally.rows + 1..);
+        numbered.all(|(row, nth)| row.line().is_none_or(|line| self.key(nth, line).is_some()))
     }
 
     fn tally(&self) -> Tally {

@@ -176,13 +176,19 @@ impl<S: Abandon> Importing for SharedImport<S> {
                     again += 1;
                     std::thread::sleep(Duration::from_millis(u64::from(again)));
                 }
-                Chance::Later if later < LATER => {
+                // What was done after all is found by the keys.
+                Chance::Unknown if !self.all_have_keys(rows) => return Err(error),
+                Chance::Later | Chance::Unknown if later < LATER => {
                     std::thread::sleep(Duration::from_millis((20 << later).min(1_000)));
                     later += 1;
                 }
                 _ => return Err(error),
             }
         }
+    }
+
+    fn all_have_keys(&self, rows: &[Row]) -> bool {
+        self.import.all_have_keys(rows)
     }
 
     fn tally(&self) -> Tally {

@@ -9,8 +9,8 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
 use tongjang_core::UserId;
-use tongjang_store::StoreError;
 use tongjang_store::journal::{Journal, JournalConfig, Rehearsal};
+use tongjang_store::{Chance, StoreError};
 
 use super::print;
 use super::progress::Progress;
@@ -214,6 +214,8 @@ fn run<R: Read, I: Importing>(
     let mut broken = None;
     let (mut waiting, mut taken) = (Vec::new(), Vec::new());
     let mut goes_on = true;
+    // Up to this line it is known what was done.
+    let mut certain = 0;
     while goes_on {
         while goes_on && taken.len() < I::ROWS {
             match rows.advance() {
@@ -232,8 +234,14 @@ fn run<R: Read, I: Importing>(
             }
         }
         let before = import.tally();
-        let done = import.rows(&taken, args.stop_at_first);
-        let done = done.context("the import broke off; run it again")?;
+        let done = match import.rows(&taken, args.stop_at_first) {
+            Ok(done) => done,
+            Err(error) => {
+                let why = broken_off(&error, import.all_have_keys(&taken), certain, &waiting);
+                return Err(anyhow::Error::new(error).context(why));
+            }
+        };
+        certain = waiting.last().map_or(certain, |waiting| waiting.line);
         let mut refused = before.refused;
         for ((row, waiting), done) in taken.iter().zip(waiting.drain(..)).zip(done) {
             progress.at(import.tally().rows, waiting.bytes);
@@ -266,6 +274,27 @@ fn run<R: Read, I: Importing>(
         None if tally.refused > 0 => Ok(ExitCode::FAILURE),
         None => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// How to go on where the store failed at the lines that wait; each before them is done or refused.
+fn broken_off(
+    error: &StoreError,
+    all_have_keys: bool,
+    certain: u64,
+    waiting: &[Waiting],
+) -> String {
+    let (Chance::Unknown, false, [first, ..]) = (error.chance(), all_have_keys, waiting) else {
+        return "the import broke off; run it again".to_owned();
+    };
+    let (first, last) = (first.line, waiting.last().map_or(first.line, |last| last.line));
+    format!(
+        "the import broke off: everything up to line {certain} was dealt with, and lines {first} \
+         to {last} were booked together or none of them was, which is not known. Not all of them \
+         have a key, so do not run it again as it is, that could book them twice: look in the \
+         ledger for what line {first} says, and import the rest of the file, from line {} if it is \
+         there, else from line {first}; with a --job this does not happen",
+        last + 1
+    )
 }
 
 /// Says what the summary's figures do not.
@@ -360,6 +389,22 @@ fn keep(file: &mut WholeFile, reject: &Reject) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_lines_without_keys_whose_fate_is_unknown_are_not_to_be_imported_again() {
+        let line = |line| Waiting { line, bytes: 0, kept: None };
+        let waiting = [line(513), line(1_024)];
+        let unknown = StoreError::Unknown { attempt: "commit a batch", cause: "it broke".into() };
+        let said = broken_off(&unknown, false, 512, &waiting);
+        for part in ["up to line 512", "lines 513 to 1024", "from line 1025", "else from line 513"]
+        {
+            assert!(said.contains(part), "{said}");
+        }
+        for (error, all_have_keys) in [(&unknown, true), (&StoreError::Overtaken, false)] {
+            let said = broken_off(error, all_have_keys, 512, &waiting);
+            assert_eq!(said, "the import broke off; run it again");
+        }
+    }
 
     #[test]
     fn a_summary_says_what_was_done_and_how_fast() {

@@ -42,27 +42,10 @@ pub(crate) async fn new_ledger(parts: u16) -> Database {
     database
 }
 
-/// Tests of what only a ledger in a folder has: its files, its failures, its one settlement account
-/// a currency, and the way from it into a database.
-const OF_A_FOLDER: [&str; 10] = [
-    "an_atomic_batch_that_no_commit_can_hold_is_refused_as_a_whole",
-    "an_operator_and_his_key_for_it_book_on_any_account",
-    "batches_refused::",
-    "copy::",
-    "each_code_of_the_contract_is_answered_where_it_is_due",
-    "failing::",
-    "a_token_outlives_a_restart_and_no_password_or_token_is_on_the_disk",
-    "a_deleted_key_is_refused_though_who_deleted_it_hung_up",
-    "where_only_operators_take_money_in_owners_may_not",
-    "carry",
-];
-
-/// Whether this test is to run on a database, as all do with `TONGJANG_TEST_STORE=postgres`.
-fn is_on_a_database() -> bool {
-    let asked = std::env::var("TONGJANG_TEST_STORE").is_ok_and(|store| store == "postgres");
-    let thread = std::thread::current();
-    let name = thread.name().unwrap_or_default();
-    asked && !OF_A_FOLDER.iter().any(|of_a_folder| name.contains(of_a_folder))
+/// Whether tests are to run on a database, as all do with `TONGJANG_TEST_STORE=postgres` that do
+/// not say otherwise.
+fn databases_are_asked_for() -> bool {
+    std::env::var("TONGJANG_TEST_STORE").is_ok_and(|store| store == "postgres")
 }
 
 /// How long anything is waited for.
@@ -111,7 +94,7 @@ impl TestApp {
     /// A server on the ledger in a database.
     pub(crate) async fn on(database: &Database) -> Self {
         let store = database.url().parse().unwrap();
-        Self::start_with(|config| config.ledger.store = Some(store)).await
+        Self::on_a_folder_in(|config| config.ledger.store = Some(store), |_| {}).await
     }
 
     /// A server with some options changed.
@@ -124,21 +107,43 @@ impl TestApp {
         change: impl FnOnce(&mut Config),
         around: impl FnOnce(&mut Surroundings),
     ) -> Self {
+        let database = match databases_are_asked_for() {
+            true => Some(new_ledger(4).await),
+            false => None,
+        };
+        Self::launch(database, change, around).await
+    }
+
+    /// A server on a ledger in a folder, whatever is asked for: for a test of what only that has,
+    /// which are its files, its disk and the way from it into a database.
+    pub(crate) async fn on_a_folder() -> Self {
+        Self::on_a_folder_in(|_| {}, |_| {}).await
+    }
+
+    /// The same with some options and surroundings changed.
+    pub(crate) async fn on_a_folder_in(
+        change: impl FnOnce(&mut Config),
+        around: impl FnOnce(&mut Surroundings),
+    ) -> Self {
+        Self::launch(None, change, around).await
+    }
+
+    async fn launch(
+        database: Option<Database>,
+        change: impl FnOnce(&mut Config),
+        around: impl FnOnce(&mut Surroundings),
+    ) -> Self {
         let data = tempfile::tempdir().unwrap();
+        let mut ledger = StoreArgs::in_folder(data.path().join("data"));
+        ledger.store = database.as_ref().map(|database| database.url().parse().unwrap());
         let mut config = Config {
-            ledger: StoreArgs::in_folder(data.path().join("data")),
+            ledger,
             listen: "127.0.0.1:0".parse().unwrap(),
             time_zone: time_zone("Asia/Seoul").unwrap(),
             signup: Signup::Open,
             deposits: Deposits::Owner,
         };
         change(&mut config);
-        let mut database = None;
-        if is_on_a_database() && config.ledger.store.is_none() {
-            let new = new_ledger(4).await;
-            config.ledger.store = Some(new.url().parse().unwrap());
-            database = Some(new);
-        }
         let ahead = Arc::new(AtomicI64::new(0));
         let mut surroundings = surroundings(ahead.clone());
         around(&mut surroundings);

@@ -252,7 +252,7 @@ async fn an_atomic_batch_that_no_commit_can_hold_is_refused_as_a_whole() {
     let small = |around: &mut tongjang_server::serve::Surroundings| {
         around.limits.segment_bytes = 64 << 10;
     };
-    let app = TestApp::start_in(|_| {}, small).await;
+    let app = TestApp::on_a_folder_in(|_| {}, small).await;
     let minji = app.customer("minji").await;
     let a = app.account(&minji, 0).await;
     let commands = vec![deposit(&a, 1); 500];
@@ -365,7 +365,7 @@ async fn a_foreign_account_is_not_told_of() {
 
 #[tokio::test]
 async fn an_operator_and_his_key_for_it_book_on_any_account() {
-    let app = TestApp::start().await;
+    let app = TestApp::on_a_folder().await;
     let (minji, jun) = (app.customer("minji").await, app.customer("jun").await);
     let a = app.account(&minji, 1000).await;
     let operator = app.operator("boss").await;

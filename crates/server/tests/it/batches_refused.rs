@@ -18,7 +18,7 @@ use crate::streams::Raw;
 
 #[tokio::test]
 async fn what_was_booked_before_a_failure_is_told_line_by_line() {
-    let app = TestApp::start().await;
+    let app = TestApp::on_a_folder().await;
     let minji = app.customer("minji").await;
     let a = app.account(&minji, 100).await;
     let place = json!({"bank": "088", "number": "110-1"});
@@ -221,7 +221,7 @@ fn chance(real: &Random, bytes: usize) -> Vec<u8> {
 async fn a_number_that_was_made_up_and_is_taken_is_made_up_anew() {
     let left = Arc::new(AtomicU64::new(0));
     let random = repeating(left.clone());
-    let app = TestApp::start_in(|_| {}, |around| around.random = random).await;
+    let app = TestApp::on_a_folder_in(|_| {}, |around| around.random = random).await;
     let minji = app.customer("minji").await;
     let a = app.account(&minji, 0).await;
     let open = |name: &str| json!({"op": "open", "currency": "KRW", "name": name});

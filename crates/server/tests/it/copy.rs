@@ -63,7 +63,7 @@ struct Bank {
 
 impl Bank {
     async fn open(customers: usize) -> Self {
-        let app = TestApp::start().await;
+        let app = TestApp::on_a_folder().await;
         let mut people = Vec::new();
         for nth in 0..customers {
             let person = app.customer(&format!("customer{nth}")).await;
@@ -171,8 +171,12 @@ impl Bank {
 
 /// A server on the ledger in `database`.
 pub(crate) async fn serving(database: &Database) -> TestApp {
-    let url = database.url().parse().unwrap();
-    TestApp::start_with(|config| config.ledger.store = Some(url)).await
+    TestApp::on(database).await
+}
+
+/// A server on the ledger in the folder `data`.
+async fn on_folder(data: &str) -> TestApp {
+    TestApp::on_a_folder_in(|config| config.ledger.data = data.into(), |_| {}).await
 }
 
 /// Waits until nobody is connected any more, as a server's connections end after it.
@@ -227,7 +231,7 @@ async fn there_and_back(parts: u16, customers: usize) {
     assert_eq!(again.lines().last(), done.lines().last());
     let done = bank.import_again(&["--data", &back]);
     assert!(done.contains("0 done, 3 already there"), "{done}");
-    let mut app = TestApp::start_with(|config| config.ledger.data = back.clone().into()).await;
+    let mut app = on_folder(&back).await;
     bank.goes_on_in(&app).await;
     app.stop().await;
     verified(&["--data", &back]);
@@ -275,7 +279,7 @@ async fn a_ledger_that_began_in_a_database_goes_on_in_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let data = name(&folder.path().join("data"));
     copied(database.url(), &data);
-    let mut app = TestApp::start_with(|config| config.ledger.data = data.clone().into()).await;
+    let mut app = on_folder(&data).await;
     // None of its settlement accounts is the one that a folder begins with.
     for (person, account) in [(&minji, &accounts[0]), (&jun, &accounts[1])] {
         app.deposit(person, account, json!({"amount": 5})).await.expect(201);

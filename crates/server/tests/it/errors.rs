@@ -180,7 +180,7 @@ async fn while_shutting_down() -> Answer {
 
 /// The answer of a server whose directory is spoilt.
 async fn without_a_directory() -> Answer {
-    let app = TestApp::start().await;
+    let app = TestApp::on_a_folder().await;
     let token = app.user("minji").await;
     let raw = rusqlite::Connection::open(app.data().join("directory.sqlite")).unwrap();
     raw.execute_batch("DROP TABLE api_keys").unwrap();

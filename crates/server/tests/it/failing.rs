@@ -14,7 +14,7 @@ use crate::app::{TestApp, answer};
 async fn after_a_failed_write_nothing_is_booked_and_nothing_is_claimed() {
     let disk = FaultyDisk::new(1);
     let under = Arc::new(disk.clone());
-    let mut app = TestApp::start_in(|_| {}, |around| around.disk = under).await;
+    let mut app = TestApp::on_a_folder_in(|_| {}, |around| around.disk = under).await;
     let minji = app.customer("minji").await;
     let account = app.account(&minji, 1_000).await;
     app.get(None, "/readyz").await.expect(200);
@@ -46,7 +46,7 @@ async fn whoever_waits_when_the_store_fails_is_told_at_once() {
     let under = Arc::new(disk.clone());
     // One by one, so that nearly all of them still wait when the first one fails.
     let slow = TellerLimits { batch: 1, ..TellerLimits::default() };
-    let mut app = TestApp::start_in(
+    let mut app = TestApp::on_a_folder_in(
         |_| {},
         |around| {
             around.disk = under;

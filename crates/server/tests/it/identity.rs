@@ -138,7 +138,7 @@ async fn who_shows_no_token_or_a_wrong_one_is_nobody() {
 
 #[tokio::test]
 async fn a_token_outlives_a_restart_and_no_password_or_token_is_on_the_disk() {
-    let mut app = TestApp::start().await;
+    let mut app = TestApp::on_a_folder().await;
     let token = app.user("minji").await;
     let (_, secret) = app.key(&token, &["read"]).await;
     app.restart().await;

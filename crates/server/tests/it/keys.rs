@@ -40,7 +40,7 @@ async fn a_deleted_key_is_refused_at_once() {
 
 #[tokio::test]
 async fn a_deleted_key_is_refused_though_who_deleted_it_hung_up() {
-    let app = TestApp::start().await;
+    let app = TestApp::on_a_folder().await;
     let token = app.user("minji").await;
     let (id, secret) = app.key(&token, &["read"]).await;
     app.get(Some(&secret), "/v1/me").await.expect(200);

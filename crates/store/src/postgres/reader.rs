@@ -19,6 +19,7 @@ use super::columns::{self, ACCOUNT, AccountRow, ENTRY};
 use super::history::History;
 use super::outcomes;
 use super::places::{Parts, Place, Places};
+use super::probe::Probe;
 use super::range::{CHUNK, Range};
 use super::values::Uuid;
 use super::{Pool, census, pages};
@@ -43,8 +44,6 @@ static TRANSACTION: LazyLock<String> = LazyLock::new(|| {
                 AND e.booked_at IS NOT NULL"
     )
 });
-/// A standby answers queries and cannot be booked on.
-const READY: &str = "SELECT pg_is_in_recovery()";
 
 /// What every statement of a query attempts.
 pub(super) const READ: &str = "read the ledger";
@@ -58,6 +57,7 @@ pub(super) type Values<'a> = &'a [Value<'a>];
 #[derive(Clone)]
 pub struct PostgresReader {
     pub(super) pool: Pool,
+    pub(super) probe: Probe,
     pub(super) runtime: Handle,
     pub(super) parts: Parts,
     pub(super) places: Places,
@@ -95,6 +95,27 @@ impl PostgresReader {
             self.places.put([(id, place)]);
         }
         Ok(Some(row))
+    }
+
+    /// Checks that each entry of `transaction` stands in its account's history and follows there
+    /// from the one before it.
+    async fn check(&self, client: &Client, transaction: &Transaction) -> Result<(), StoreError> {
+        for entry in &transaction.entries {
+            let number = entry.number.get();
+            let history = self.history(client, entry.account).await?;
+            let Some(history) = history.filter(|history| number <= history.count()) else {
+                return Err(StoreError::Damaged {
+                    place: format!("transaction {}", transaction.id),
+                    what: format!("account {} has no entry {number}", entry.account),
+                });
+            };
+            let rows = history.rows(number, number).await?;
+            history.check(&rows).await?;
+            if rows.iter().any(|linked| linked.row.entry != *entry) {
+                return Err(history.damaged(number, "what its transaction has there"));
+            }
+        }
+        Ok(())
     }
 
     /// The history of the account `id` as of now.
@@ -171,7 +192,11 @@ impl Reader for PostgresReader {
         let every = outcomes::every(self.parts);
         self.ask(async |client| {
             let rows = query(client, &TRANSACTION, &[&every, &Uuid(id.bits())]).await?;
-            Ok(outcomes::assembled(&rows)?.remove(&id))
+            let transaction = outcomes::assembled(&rows)?.remove(&id);
+            if let Some(transaction) = &transaction {
+                self.check(client, transaction).await?;
+            }
+            Ok(transaction)
         })
     }
 
@@ -271,13 +296,7 @@ impl Reader for PostgresReader {
     }
 
     fn ready(&self) -> Result<(), StoreError> {
-        self.ask(async |client| {
-            let rows = query(client, READY, &[]).await?;
-            match rows.first().map(|row| row.get(0)) {
-                Some(false) => Ok(()),
-                _ => Err(StoreError::Unfit { what: "it is a standby".to_owned() }),
-            }
-        })
+        self.runtime.block_on(self.probe.ask())
     }
 }
 

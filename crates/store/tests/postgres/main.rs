@@ -10,6 +10,7 @@ mod faults;
 mod ledger;
 mod pool;
 mod reach;
+mod ready;
 mod scripts;
 mod session;
 mod tellers;

@@ -195,3 +195,45 @@ fn what_only_the_owner_can_do_is_found_with_its_place() {
         }
     }
 }
+
+/// What an owner does to one entry that leaves the transaction balanced, each with what a reader of
+/// the transaction says to it.
+const OF_A_TRANSACTION: [(&str, &str, &str); 4] = [
+    ("a changed memo", "UPDATE tongjang.entries SET memo = 'nothing'", "its hash does not follow"),
+    (
+        "a changed amount and balance on both sides",
+        "UPDATE tongjang.entries SET amount = amount + 1, balance = balance + direction",
+        "its hash does not follow",
+    ),
+    (
+        "another hash on both sides",
+        "UPDATE tongjang.entries SET hash = decode(repeat('ab', 32), 'hex')",
+        "its hash does not follow",
+    ),
+    (
+        "numbers that the accounts have not reached",
+        "UPDATE tongjang.entries SET number = number + 1000",
+        "has no entry",
+    ),
+];
+
+#[test]
+fn a_transaction_that_its_owner_changed_is_not_shown() {
+    for (name, statement, says) in OF_A_TRANSACTION {
+        let ledger = busy(3);
+        let booked = events(&ledger).into_iter().rev().find_map(|event| match event {
+            Event::Booked(booked) => Some(booked.transaction),
+            _ => None,
+        });
+        let booked = booked.unwrap();
+        assert_eq!(ledger.reader.transaction(booked.id).unwrap().as_ref(), Some(&booked));
+        ledger.tamper(statement);
+        match ledger.reader.transaction(booked.id) {
+            Err(StoreError::Damaged { place, what }) => {
+                let text = format!("{place}: {what}");
+                assert!(text.contains(says), "{name}: {text}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Whether the database takes bookings: asked on a connection of its own and answered soon, however
+//! busy the queries are and however silent the database is.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use tokio::time::timeout;
+
+use super::failure::Failure;
+use super::reader::query;
+use super::session::Profile;
+use super::target::Target;
+use super::{Pool, PoolLimits};
+use crate::StoreError;
+
+/// A standby answers queries and cannot be booked on.
+const READY: &str = "SELECT pg_is_in_recovery()";
+const ATTEMPT: &str = "ask the database whether it is ready";
+/// The longest that one answer is waited for, the connection included.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Who asks. Those who ask at the same time take turns.
+#[derive(Clone)]
+pub(super) struct Probe(Pool);
+
+impl Probe {
+    pub(super) fn new(target: &Target, application: &str) -> Self {
+        let limits =
+            PoolLimits { size: 1, wait: PATIENCE, create: PATIENCE, ..PoolLimits::default() };
+        Self(target.pool(application, Profile::READER, limits))
+    }
+
+    /// Whether it is there and no standby.
+    ///
+    /// # Errors
+    /// If it is not, or does not say so in time.
+    pub(super) async fn ask(&self) -> Result<(), StoreError> {
+        timeout(PATIENCE, self.answer()).await.unwrap_or_else(|_| {
+            let why = format!("no answer within {} s", PATIENCE.as_secs());
+            Err(StoreError::Database {
+                attempt: ATTEMPT,
+                failure: Failure::Unavailable,
+                code: None,
+                cause: Arc::new(io::Error::new(io::ErrorKind::TimedOut, why)),
+            })
+        })
+    }
+
+    async fn answer(&self) -> Result<(), StoreError> {
+        let mut first = true;
+        loop {
+            // Out of the pool, so that a connection that is given up while its answer is still to
+            // come is closed and asked nothing any more.
+            let client = Asked(Some(self.0.get().await?));
+            let rows = query(client.it(), READY, &[]).await;
+            // What broke while it lay idle says nothing about the database.
+            if rows.is_err() && client.it().is_closed() && std::mem::take(&mut first) {
+                continue;
+            }
+            let rows = rows?;
+            client.give_back();
+            return match rows.first().map(|row| row.get(0)) {
+                Some(false) => Ok(()),
+                _ => Err(StoreError::Unfit { what: "it is a standby".to_owned() }),
+            };
+        }
+    }
+}
+
+/// A connection that was asked something. Unless it has answered, it does not go back to the pool.
+struct Asked(Option<Object>);
+
+impl Asked {
+    fn it(&self) -> &Object {
+        self.0.as_ref().expect("it is there until it is given back")
+    }
+
+    fn give_back(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            drop(Object::take(client));
+        }
+    }
+}
