@@ -90,7 +90,7 @@ async fn connections_are_told_apart_by_their_names() {
     assert_eq!(named, [id as u32]);
     assert_eq!(cluster.backends(&database, Some("it's two")).len(), 1);
 
-    cluster.terminate_backend(named[0]);
+    assert!(cluster.terminate_backend(named[0]));
     assert!(one.simple_query("SELECT 1").await.is_err());
 }
 

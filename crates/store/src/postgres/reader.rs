@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use deadpool_postgres::Client;
 use tokio::runtime::Handle;
@@ -21,7 +22,7 @@ use super::outcomes;
 use super::places::{Parts, Place, Places};
 use super::range::{CHUNK, Range};
 use super::values::Uuid;
-use super::{Pool, census};
+use super::{Engine, Pool, census};
 use crate::query::{EntryFilter, EntryPage, EntryQuery, LedgerTotals, Order, Row, Summary};
 use crate::{Reader, StoreError};
 
@@ -60,8 +61,13 @@ pub struct PostgresReader {
     pub(super) pool: Pool,
     pub(super) runtime: Handle,
     pub(super) parts: Parts,
+    pub(super) engine: Engine,
     pub(super) places: Places,
 }
+
+/// How long it is waited, time and again, for the other side of a transaction of two parts: the
+/// nodes show what they committed each in its moment.
+const BETWEEN_SIDES: [u64; 4] = [5, 20, 100, 500];
 
 impl PostgresReader {
     /// Waits for what `ask` finds, on a connection of the pool.
@@ -169,10 +175,19 @@ impl Reader for PostgresReader {
 
     fn transaction(&self, id: TransactionId) -> Result<Option<Transaction>, StoreError> {
         let every = outcomes::every(self.parts);
-        self.ask(async |client| {
-            let rows = query(client, &TRANSACTION, &[&every, &Uuid(id.bits())]).await?;
-            Ok(outcomes::assembled(&rows)?.remove(&id))
-        })
+        let mut pauses = BETWEEN_SIDES.iter().filter(|_| self.engine.is_distributed());
+        loop {
+            let found = self.ask(async |client| {
+                let rows = query(client, &TRANSACTION, &[&every, &Uuid(id.bits())]).await?;
+                Ok(outcomes::assembled(&rows)?.remove(&id))
+            });
+            match (found, pauses.next()) {
+                (Err(StoreError::Damaged { .. }), Some(pause)) => {
+                    std::thread::sleep(Duration::from_millis(*pause));
+                }
+                (found, _) => return found,
+            }
+        }
     }
 
     fn entry(&self, account: AccountId, number: EntryNumber) -> Result<Option<Row>, StoreError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tongjang_core::Request;
 
+use super::apart::apart;
 use super::serve::{answer, answer_together};
 use super::window::Slip;
 use super::{Answer, Brief, BundleReply, Day, Together};
@@ -36,8 +37,10 @@ pub(super) fn work<S: SharedStore>(mut store: S, day: &Day<'_>) -> Result<(), St
             if batch.is_empty() {
                 break;
             }
-            day.batches.fetch_add(1, Relaxed);
-            away = serve(&mut store, batch, day, away);
+            for batch in apart(&mut store, batch) {
+                day.batches.fetch_add(1, Relaxed);
+                away = serve(&mut store, batch, day, away);
+            }
         }
     }
     store.close()
