@@ -7,10 +7,11 @@ use std::sync::OnceLock;
 
 use rustix::process::Signal;
 use tokio_postgres::Config;
+use tokio_postgres::config::Host;
 
 use crate::database::Database;
 use crate::server::Server;
-use crate::{OrPanic as _, Trouble, process, sql};
+use crate::{OrPanic as _, Trouble, nodes, process, sql};
 
 /// The address of a server that [`Cluster::shared`] uses instead of starting one.
 const URL_VARIABLE: &str = "TONGJANG_TEST_POSTGRES_URL";
@@ -81,9 +82,11 @@ impl Cluster {
             // When it is dropped, the standby that a commit would wait for may be gone.
             remover.options("-c synchronous_commit=local");
         }
-        let database = Database::new(name, url, remover);
+        let mut database = Database::new(name, url, remover);
         if self.citus {
-            self.execute(&database, "CREATE EXTENSION citus");
+            let (admin, coordinator) = (self.admin(), self.config(database.name()));
+            let others = nodes::spread(&admin, &coordinator, database.name());
+            database.spread_to(others.or_panic());
         }
         database
     }
@@ -91,6 +94,25 @@ impl Cluster {
     /// Whether its databases have the extension of Citus.
     pub fn has_citus(&self) -> bool {
         self.citus
+    }
+
+    /// Whether it is the server that the environment names, and not ours.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.home, Home::Foreign(_))
+    }
+
+    /// Where it listens, as its clients have it.
+    #[track_caller]
+    pub(crate) fn address(&self) -> (String, u16) {
+        if let Home::Own(server) = &self.home {
+            return ("127.0.0.1".to_owned(), server.port);
+        }
+        let config = self.admin();
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        match config.get_hosts().first() {
+            Some(Host::Tcp(name)) => (name.clone(), port),
+            _ => panic!("a line to the server is cut, so it has to be reached by TCP"),
+        }
     }
 
     /// Runs a batch of SQL as superuser.
@@ -114,20 +136,19 @@ impl Cluster {
             |name| format!("application_name = '{}'", name.replace('\'', "''")),
         );
         let query = format!(
-            "SELECT pid FROM pg_stat_activity WHERE datname = '{}' AND {name} ORDER BY pid",
+            "SELECT pid FROM pg_stat_activity
+                WHERE datname = '{}' AND backend_type = 'client backend' AND {name} ORDER BY pid",
             database.name()
         );
         let ids = sql::column(&self.admin(), &query).or_panic();
         ids.iter().flatten().filter_map(|id| id.parse().ok()).collect()
     }
 
-    /// Ends one connection from the server's side, as an administrator does. Whether it was still
-    /// there.
+    /// Ends one connection from the server's side, as an administrator does; whether it was there.
     #[track_caller]
     pub fn terminate_backend(&self, id: u32) -> bool {
         let query = format!("SELECT pg_terminate_backend({id})");
-        let answer = sql::column(&self.admin(), &query).or_panic();
-        answer == [Some("t".to_owned())]
+        sql::column(&self.admin(), &query).or_panic() == [Some("t".to_owned())]
     }
 
     /// The address of `database` on this server, if that is another one than the server on which

@@ -14,13 +14,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Database {
     name: String,
     url: String,
-    /// The way to the database beside it, from which it is dropped.
-    admin: Config,
+    /// The ways to the databases beside it, from which it is dropped: on its server, and on each
+    /// node that has some of it.
+    admins: Vec<Config>,
+    citus: bool,
 }
 
 impl Database {
     pub(crate) fn new(name: String, url: String, admin: Config) -> Self {
-        Self { name, url, admin }
+        Self { name, url, admins: vec![admin], citus: false }
+    }
+
+    /// Takes note that it has Citus, and of the other nodes that have a database of this name.
+    pub(crate) fn spread_to(&mut self, admins: Vec<Config>) {
+        self.citus = true;
+        self.admins.extend(admins);
     }
 
     /// Its name, which needs no quotes in SQL.
@@ -32,18 +40,25 @@ impl Database {
     pub fn url(&self) -> &str {
         &self.url
     }
+
+    /// Whether the extension of Citus is in it.
+    pub fn has_citus(&self) -> bool {
+        self.citus
+    }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
         // Not every server that speaks PostgreSQL's language knows the first. The server may also
         // be gone; then the database stays.
-        for how in [" WITH (FORCE)", ""] {
-            let statement = format!("DROP DATABASE {}{how}", self.name);
-            let work =
-                async |client: &tokio_postgres::Client| client.batch_execute(&statement).await;
-            if sql::ask(&self.admin, PATIENCE, work).is_ok() {
-                break;
+        for admin in &self.admins {
+            for how in [" WITH (FORCE)", ""] {
+                let statement = format!("DROP DATABASE {}{how}", self.name);
+                let work =
+                    async |client: &tokio_postgres::Client| client.batch_execute(&statement).await;
+                if sql::ask(admin, PATIENCE, work).is_ok() {
+                    break;
+                }
             }
         }
     }

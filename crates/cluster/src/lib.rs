@@ -7,6 +7,7 @@
 
 mod cluster;
 mod database;
+mod nodes;
 mod process;
 mod programs;
 mod proxy;

@@ -8,6 +8,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use crate::cluster::Cluster;
 use crate::database::Database;
 
 /// What the server says last when it has answered all and no transaction is open:
@@ -88,6 +89,16 @@ enum Flow {
 impl Proxy {
     /// A line to the server on this port of 127.0.0.1, which need not be there yet.
     pub fn to(server_port: u16) -> Self {
+        Self::between(("127.0.0.1".to_owned(), server_port))
+    }
+
+    /// A line to the server of `cluster`, whoever's it is.
+    #[track_caller]
+    pub fn before(cluster: &Cluster) -> Self {
+        Self::between(cluster.address())
+    }
+
+    fn between(server: (String, u16)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("127.0.0.1 has free ports");
         let port = listener.local_addr().expect("it is bound").port();
         let line = Arc::new(Line::default());
@@ -98,7 +109,7 @@ impl Proxy {
                     break;
                 }
                 // Without a server, or while it is closed, the client is let go at once.
-                let _ = connect(&accepting, client, server_port);
+                let _ = connect(&accepting, client, &server);
             }
         });
         Self { port, line }
@@ -111,7 +122,7 @@ impl Proxy {
 
     /// The address of `database` by this line.
     pub fn url(&self, database: &Database) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{}", self.port, database.name())
+        by_way_of(database.url(), &format!("127.0.0.1:{}", self.port))
     }
 
     /// Cuts all connections at once. New ones are taken.
@@ -234,8 +245,17 @@ impl Connection {
     }
 }
 
-fn connect(line: &Arc<Line>, client: TcpStream, server_port: u16) -> io::Result<()> {
-    let server = TcpStream::connect(("127.0.0.1", server_port))?;
+/// `url` with another host and port.
+fn by_way_of(url: &str, place: &str) -> String {
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    let end = url[begin..].find(['/', '?']).map_or(url.len(), |at| begin + at);
+    // Who comes there, and how he proves it.
+    let host = url[begin..end].rfind('@').map_or(begin, |at| begin + at + 1);
+    format!("{}{place}{}", &url[..host], &url[end..])
+}
+
+fn connect(line: &Arc<Line>, client: TcpStream, (host, port): &(String, u16)) -> io::Result<()> {
+    let server = TcpStream::connect((host.as_str(), *port))?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let connection = Arc::new(Connection { client, server, flow: Mutex::new(Flow::Open) });
@@ -351,6 +371,16 @@ mod tests {
                 assert!(seen.len() < 6, "{at}: {seen:?}");
             }
             assert_eq!(sprung, [then], "{at}");
+        }
+    }
+
+    #[test]
+    fn an_address_keeps_all_but_its_place() {
+        for (url, expected) in [
+            ("postgres://a:b@host:26257/t?x=/y@z", "postgres://a:b@127.0.0.1:7/t?x=/y@z"),
+            ("postgresql://host/t", "postgresql://127.0.0.1:7/t"),
+        ] {
+            assert_eq!(by_way_of(url, "127.0.0.1:7"), expected);
         }
     }
 }

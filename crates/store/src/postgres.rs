@@ -8,6 +8,7 @@
 mod address;
 mod batch;
 mod book;
+mod by_part;
 mod census;
 pub mod chronicle;
 mod columns;
@@ -15,6 +16,7 @@ mod connect;
 mod copying;
 mod counters;
 mod durability;
+mod engine;
 mod failure;
 mod history;
 mod line;
@@ -43,6 +45,7 @@ pub use connect::Driver;
 pub use copying::{Copying, Way};
 pub use counters::{Counters, Counts};
 pub use durability::check_durability;
+pub use engine::Engine;
 pub use failure::Failure;
 pub(crate) use failure::words;
 pub use pages::counting_pages;
@@ -60,12 +63,14 @@ use tokio::runtime::Handle;
 use crate::StoreError;
 use places::Places;
 use probe::Probe;
+use schema::Standing;
 
 /// A ledger in a database, for one server.
 #[derive(Clone)]
 pub struct Postgres {
     target: Target,
     parts: Parts,
+    engine: Engine,
     id: u128,
     places: Places,
     counters: Counters,
@@ -112,7 +117,7 @@ impl Postgres {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        let (parts, id) = schema::check(&client).await?;
+        let Standing { parts, id, engine } = schema::check(&client).await?;
         if copied.is_some() {
             copying::check_alone(&client).await?;
         }
@@ -124,8 +129,8 @@ impl Postgres {
         let (pool, runtime) =
             (target.pool(application, Profile::READER, queries), Handle::current());
         let probe = Probe::new(&target, application);
-        let reader = PostgresReader { pool, probe, runtime, parts, places: places.clone() };
-        Ok(Self { target, parts, id, places, counters, reader })
+        let reader = PostgresReader { pool, probe, runtime, parts, engine, places: places.clone() };
+        Ok(Self { target, parts, engine, id, places, counters, reader })
     }
 
     /// The store of one more teller.
@@ -134,7 +139,7 @@ impl Postgres {
     /// If the operating system refuses a runtime.
     pub fn teller(&self) -> Result<PostgresStore, StoreError> {
         let (places, counters) = (self.places.clone(), self.counters.clone());
-        PostgresStore::new(self.target.clone(), self.parts, places, counters)
+        PostgresStore::new(self.target.clone(), self.parts, self.engine, places, counters)
     }
 
     /// Who answers queries. They are asked off the threads of the runtime in which the ledger was
@@ -146,6 +151,11 @@ impl Postgres {
     /// How the ledger is divided.
     pub fn parts(&self) -> Parts {
         self.parts
+    }
+
+    /// The engine that keeps it.
+    pub fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// The bits by which the ledger is known.

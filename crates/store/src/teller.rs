@@ -1,6 +1,7 @@
 //! The teller: the one who writes. He takes whatever waits, decides it in order, has the batch
 //! made durable by one commit, and only then answers.
 
+mod apart;
 mod serve;
 mod shared;
 mod window;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use tongjang_store::postgres::{Layout, Parts, Profile, schema};
+use tongjang_store::postgres::{Engine, Layout, Parts, Profile, schema};
 
 use super::print;
 use crate::app::Random;
@@ -20,6 +20,9 @@ pub(super) struct MigrateArgs {
     /// Into how many parts a new ledger is divided; it keeps them for ever
     #[arg(long, value_name = "COUNT", default_value = "16", value_parser = parts)]
     parts: Parts,
+    /// Have Citus distribute the tables of a new ledger by their part; the ledger remembers it
+    #[arg(long)]
+    citus: bool,
     #[command(flatten)]
     ledger: StoreArgs,
 }
@@ -32,7 +35,7 @@ fn parts(text: &str) -> Result<Parts, String> {
 /// Brings the schema up to date, or prints it.
 pub(super) fn migrate(args: &MigrateArgs) -> anyhow::Result<ExitCode> {
     let id = u128::from_be_bytes(Random::system().bytes());
-    let layout = Layout { parts: args.parts, id, citus: false };
+    let layout = Layout { parts: args.parts, id, citus: args.citus };
     if args.print {
         return print(&schema::script(layout));
     }
@@ -48,5 +51,11 @@ pub(super) fn migrate(args: &MigrateArgs) -> anyhow::Result<ExitCode> {
         [] => "nothing was to be done".to_owned(),
         steps => format!("done: {}", steps.join(", ")),
     };
-    print(&format!("{done}; the schema is at step {version}, the ledger in {parts} parts\n"))
+    let spread = match migrated.engine {
+        Engine::PostgreSql => "",
+        Engine::Citus => ", distributed by Citus",
+    };
+    print(&format!(
+        "{done}; the schema is at step {version}, the ledger in {parts} parts{spread}\n"
+    ))
 }

@@ -37,7 +37,7 @@ pub(crate) async fn new_ledger(parts: u16) -> Database {
     let (mut client, driver) = target.connect("tests", &Profile::OWNER).await.unwrap();
     tokio::spawn(driver);
     let parts = Parts::new(parts).unwrap();
-    let layout = Layout { parts, id: 7, citus: tongjang_cluster::citus() };
+    let layout = Layout { parts, id: 7, citus: database.has_citus() };
     schema::migrate(&mut client, layout).await.unwrap();
     database
 }

@@ -17,7 +17,10 @@ const KEY: &str = "idempotency-key";
 /// A new database whose ledger is in so many parts.
 pub(crate) fn migrated(parts: u16) -> Database {
     let database = Cluster::shared().database();
-    printed(&["migrate", "--store", database.url(), "--parts", &parts.to_string()], "");
+    let parts = parts.to_string();
+    let mut migrate = vec!["migrate", "--store", database.url(), "--parts", &parts];
+    migrate.extend(database.has_citus().then_some("--citus"));
+    printed(&migrate, "");
     database
 }
 

@@ -4,8 +4,10 @@
 //! `commit` adds what it did and commits. A connection that breaks while the COMMIT is under way
 //! leaves the question whether it was done; the next connection finds that out, by the same locks.
 
+use std::collections::{BTreeSet, HashMap};
+
 use tokio_postgres::error::{DbError, Severity};
-use tongjang_core::{AccountId, Event, Request, Timestamp, Tried, UserId};
+use tongjang_core::{AccountId, Command, Event, Request, Timestamp, Tried, UserId};
 
 use super::book::PostgresBook;
 use super::line::Line;
@@ -14,13 +16,14 @@ use super::places::{Parts, Place, Places};
 use super::refusals;
 use super::values::{Instant, Uuid};
 use super::writing::Rows;
-use super::{Counters, Target};
+use super::{Counters, Engine, Target};
 use crate::{Release, Room, SharedStore, Store, StoreError};
 
 /// The store of one teller on PostgreSQL.
 pub struct PostgresStore {
     line: Line,
     parts: Parts,
+    engine: Engine,
     places: Places,
     counters: Counters,
     book: PostgresBook,
@@ -46,13 +49,15 @@ impl PostgresStore {
     pub(super) fn new(
         target: Target,
         parts: Parts,
+        engine: Engine,
         places: Places,
         counters: Counters,
     ) -> Result<Self, StoreError> {
         let clock = Timestamp::EPOCH;
         Ok(Self {
-            line: Line::new(target, "tongjang teller")?,
+            line: Line::new(target, engine, "tongjang teller")?,
             parts,
+            engine,
             places,
             counters,
             book: PostgresBook::new(parts, clock),
@@ -124,13 +129,13 @@ impl PostgresStore {
         if self.locks.is_empty() {
             return Err(unknown(broken));
         }
-        let Self { line, locks, .. } = self;
+        let Self { line, locks, engine, .. } = self;
         let mut last = unknown(broken);
         for pause in [0, 50, 200, 500, 1_000] {
             std::thread::sleep(std::time::Duration::from_millis(pause));
             let found = line.run(async |client, statements| {
                 let attempt = |error| StoreError::database("find out about a commit", error);
-                client.batch_execute("BEGIN").await.map_err(attempt)?;
+                client.batch_execute(engine.begin()).await.map_err(attempt)?;
                 let held = statements.loading.lock_again(client, locks).await.map_err(attempt)?;
                 let left = trace.is_there(client).await.map_err(attempt)?;
                 // Locks are written down, so this commit waits until a standby has all before it.
@@ -275,4 +280,35 @@ impl Store for PostgresStore {
     }
 }
 
-impl SharedStore for PostgresStore {}
+impl SharedStore for PostgresStore {
+    fn touched(&mut self, requests: &[&Request]) -> Result<Option<Vec<BTreeSet<i16>>>, StoreError> {
+        if !self.engine.is_distributed() {
+            return Ok(None);
+        }
+        let Self { line, parts, places, .. } = self;
+        let named = requests.iter().flat_map(|request| request.command.accounts());
+        let named = named.flatten().collect();
+        let found = line.run(async |client, statements| {
+            statements.loading.places_of(client, &named, places).await
+        });
+        let found = found.inspect_err(|_| self.line.give_up())?;
+        let touched = requests.iter().map(|request| touched(request, *parts, &found));
+        Ok(Some(touched.collect()))
+    }
+}
+
+/// The parts of the accounts, the key and the number of a request.
+fn touched(request: &Request, parts: Parts, found: &HashMap<AccountId, Place>) -> BTreeSet<i16> {
+    let Request { caller, key, command, .. } = request;
+    let accounts = command.accounts().into_iter().flatten();
+    let mut touched: BTreeSet<i16> =
+        accounts.filter_map(|id| found.get(&id)).map(|place| place.part).collect();
+    if let Command::Open { owner, bank, number, .. } = command {
+        touched.extend([parts.of_owner(*owner), parts.of_number(bank, number)]);
+    }
+    // Where nothing else is found there is nothing to touch.
+    if key.is_some() || touched.is_empty() {
+        touched.insert(parts.of_owner(caller.user));
+    }
+    touched
+}

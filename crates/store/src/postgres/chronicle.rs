@@ -1,9 +1,10 @@
 //! Every event of a ledger in the order of its time, as an export, a copy and an audit need it.
 //!
 //! All of it is one moment of the database: it is read in one transaction, which locks nothing and
-//! may run beside servers. Openings, entries by transaction, changes of status and keys are each
-//! read in their order, in pieces, and merged by time. Along an account that is the order in which
-//! things happened; events of different accounts may have one time.
+//! may run beside servers; where the tables are distributed it keeps those waiting. Openings,
+//! entries by transaction, changes of status and keys are each read in their order, in pieces, and
+//! merged by time. Along an account that is the order in which things happened; events of different
+//! accounts may have one time.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -15,7 +16,7 @@ use super::outcomes::{self, KeyRow, StandsFor};
 use super::places::Parts;
 use super::session::Profile;
 use super::values::Uuid;
-use super::{Copying, Postgres, schema};
+use super::{Copying, Engine, Postgres, schema};
 use crate::StoreError;
 
 /// So many rows of a table are fetched at once.
@@ -40,7 +41,7 @@ pub fn events<E: From<StoreError>>(
 ) -> Result<(), E> {
     postgres.reader.runtime.block_on(async {
         let mut client = connect(postgres).await?;
-        let session = begin(&mut client).await?;
+        let session = begin(&mut client, postgres.engine).await?;
         tell(&session, postgres.parts, each, |_| Ok(())).await
     })
 }
@@ -54,10 +55,17 @@ pub(super) async fn connect(postgres: &Postgres) -> Result<Client, StoreError> {
 }
 
 /// A transaction that sees one moment and changes nothing.
-pub(super) async fn begin(client: &mut Client) -> Result<Session<'_>, StoreError> {
+pub(super) async fn begin(client: &mut Client, engine: Engine) -> Result<Session<'_>, StoreError> {
     let attempt = |error| StoreError::database("begin to read the ledger", error);
     let level = tokio_postgres::IsolationLevel::RepeatableRead;
-    client.build_transaction().isolation_level(level).read_only(true).start().await.map_err(attempt)
+    let session = client.build_transaction().isolation_level(level).read_only(true).start().await;
+    let session = session.map_err(attempt)?;
+    if engine.is_distributed() {
+        // Each node has moments of its own, so nobody books meanwhile: every batch locks accounts.
+        let still = "LOCK TABLE tongjang.accounts IN EXCLUSIVE MODE";
+        session.batch_execute(still).await.map_err(attempt)?;
+    }
+    Ok(session)
 }
 
 /// Shows each event and each account of the table, as `session` sees them.

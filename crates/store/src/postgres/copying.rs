@@ -41,9 +41,9 @@ pub enum Way {
 }
 
 /// Whether anything at all was put into a ledger.
-const IS_USED: &str = "SELECT EXISTS (SELECT FROM tongjang.accounts)
-    OR EXISTS (SELECT FROM tongjang.keys) OR EXISTS (SELECT FROM tongjang.users)
-    OR EXISTS (SELECT FROM tongjang.secrets) OR EXISTS (SELECT FROM tongjang.copies)";
+const IS_USED: &str = "SELECT EXISTS (SELECT 1 FROM tongjang.accounts)
+    OR EXISTS (SELECT 1 FROM tongjang.keys) OR EXISTS (SELECT 1 FROM tongjang.users)
+    OR EXISTS (SELECT 1 FROM tongjang.secrets) OR EXISTS (SELECT 1 FROM tongjang.copies)";
 
 /// Connections of others that may write: servers and commands, but no other copy.
 const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity
@@ -74,7 +74,7 @@ impl Copying {
                  in {has}; make it anew with `tongjang migrate --parts {least}` or more"
             ));
         }
-        let mut line = Line::new(ledger.target.clone(), Self::APPLICATION)?;
+        let mut line = Line::new(ledger.target.clone(), ledger.engine, Self::APPLICATION)?;
         let attempt = |error| StoreError::database("begin a copy", error);
         let found = line.run(async |client, _| {
             client.batch_execute("BEGIN").await.map_err(attempt)?;

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use super::loading::Loading;
 use super::writing::Writing;
-use super::{Profile, Target};
+use super::{Engine, Target};
 use crate::StoreError;
 
 /// The statements of a line.
@@ -21,6 +21,7 @@ pub(super) struct Statements {
 /// A connection on a runtime of the teller's own thread: it works while it is waited for.
 pub(super) struct Line {
     target: Target,
+    engine: Engine,
     /// As whom the database knows it.
     application: &'static str,
     runtime: Runtime,
@@ -45,10 +46,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PLAN_AGAIN: u64 = 128;
 
 impl Line {
-    pub(super) fn new(target: Target, application: &'static str) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        target: Target,
+        engine: Engine,
+        application: &'static str,
+    ) -> Result<Self, StoreError> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| StoreError::io("make", "a runtime", source))?;
-        Ok(Self { target, application, runtime, open: None, written: 0, plan_again_at: PLAN_AGAIN })
+        let (open, written, plan_again_at) = (None, 0, PLAN_AGAIN);
+        Ok(Self { target, engine, application, runtime, open, written, plan_again_at })
     }
 
     /// Runs `work` on the connection, which is opened if there is none.
@@ -56,10 +62,10 @@ impl Line {
         &mut self,
         work: impl AsyncFnOnce(&Client, &Statements) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let Self { target, application, runtime, open, written, plan_again_at } = self;
+        let Self { target, engine, application, runtime, open, written, plan_again_at } = self;
         runtime.block_on(async {
             if open.as_ref().is_none_or(|open| open.client.is_closed()) {
-                *open = Some(connect(target, application).await?);
+                *open = Some(connect(target, *engine, application).await?);
                 (*written, *plan_again_at) = (0, PLAN_AGAIN);
             }
             let Some(Open { client, statements, .. }) = open else { unreachable!("it was opened") };
@@ -119,11 +125,11 @@ impl Line {
     }
 }
 
-async fn connect(target: &Target, application: &str) -> Result<Open, StoreError> {
-    let (client, driver) = target.connect(application, &Profile::TELLER).await?;
+async fn connect(target: &Target, engine: Engine, application: &str) -> Result<Open, StoreError> {
+    let (client, driver) = target.connect(application, engine.teller()).await?;
     let driver = tokio::spawn(driver);
     let attempt = |error| StoreError::database("prepare a teller's statements", error);
-    let loading = Loading::prepare(&client).await.map_err(attempt)?;
-    let writing = Writing::prepare(&client).await.map_err(attempt)?;
+    let loading = Loading::prepare(&client, engine).await.map_err(attempt)?;
+    let writing = Writing::prepare(&client, engine).await.map_err(attempt)?;
     Ok(Open { client, statements: Statements { loading, writing }, driver })
 }

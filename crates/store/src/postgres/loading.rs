@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 use tongjang_core::{AccountId, Bank, Command, Currency, Event, IdempotencyKey, Request, UserId};
 
+use super::Engine;
 use super::book::{Held, PostgresBook};
+use super::by_part::{ByPart, Values};
 use super::columns::{self, ACCOUNT, AccountRow};
 use super::outcomes::{self, KeyRow, every};
 use super::places::{Parts, Place, Places};
@@ -15,10 +16,11 @@ use crate::StoreError;
 
 /// The statements that load a batch.
 pub(super) struct Loading {
+    engine: Engine,
     find: Statement,
-    lock: Statement,
-    keys: Statement,
-    numbers: Statement,
+    lock: ByPart,
+    keys: ByPart,
+    numbers: ByPart,
     pub(super) outcomes: outcomes::Statements,
 }
 
@@ -56,23 +58,31 @@ impl Wanted {
 pub(super) type Locks = BTreeSet<(i16, Uuid)>;
 
 impl Loading {
-    pub(super) async fn prepare(client: &Client) -> Result<Self, Error> {
-        let lock = format!(
-            "SELECT {ACCOUNT} FROM tongjang.accounts AS a
-                JOIN unnest($1::smallint[], $2::uuid[]) AS w (part, id)
-                    ON a.part = w.part AND a.id = w.id
-                ORDER BY a.part, a.id FOR NO KEY UPDATE OF a"
-        );
+    pub(super) async fn prepare(client: &Client, engine: Engine) -> Result<Self, Error> {
+        let lock = |only: &str| {
+            format!(
+                "SELECT {ACCOUNT} FROM tongjang.accounts AS a
+                    JOIN unnest($1::smallint[], $2::uuid[]) AS w (part, id)
+                        ON a.part = w.part AND a.id = w.id {only}
+                    ORDER BY a.part, a.id FOR NO KEY UPDATE OF a"
+            )
+        };
         let find =
             format!("SELECT {ACCOUNT} FROM tongjang.accounts AS a WHERE a.id = ANY ($1::uuid[])");
-        let numbers = "SELECT n.bank, n.bare, n.account_id FROM tongjang.account_numbers AS n
-            JOIN unnest($1::smallint[], $2::text[], $3::text[]) AS w (part, bank, bare)
-                ON n.part = w.part AND n.bank = w.bank AND n.bare = w.bare";
+        let keys = |only: &str| format!("{} {only}", outcomes::KEYS);
+        let numbers = |only: &str| {
+            format!(
+                "SELECT n.bank, n.bare, n.account_id FROM tongjang.account_numbers AS n
+                    JOIN unnest($1::smallint[], $2::text[], $3::text[]) AS w (part, bank, bare)
+                        ON n.part = w.part AND n.bank = w.bank AND n.bare = w.bare {only}"
+            )
+        };
         Ok(Self {
+            engine,
             find: client.prepare(&find).await?,
-            lock: client.prepare(&lock).await?,
-            keys: client.prepare(outcomes::KEYS).await?,
-            numbers: client.prepare(numbers).await?,
+            lock: ByPart::prepare(client, engine, ("a.part", 2), lock).await?,
+            keys: ByPart::prepare(client, engine, ("k.part", 3), keys).await?,
+            numbers: ByPart::prepare(client, engine, ("n.part", 3), numbers).await?,
             outcomes: outcomes::Statements::prepare(client).await?,
         })
     }
@@ -95,16 +105,26 @@ impl Loading {
         let locks_wanted: Values<'_> = &[&lock_parts, &lock_ids];
         let keys_wanted: Values<'_> = &[&key_parts, &scopes, &keys];
         let numbers_wanted: Values<'_> = &[&number_parts, &banks, &bares];
-        // All of it is sent at once, in this order, and answered in order: each statement sees what
-        // others had committed when it began, and the keys are read after the locks are held.
-        let (_, rows, keys, numbers) = tokio::try_join!(
-            biased;
-            client.batch_execute("BEGIN"),
-            client.query(&self.lock, locks_wanted),
-            some(client, &self.keys, keys_wanted, keys.len()),
-            some(client, &self.numbers, numbers_wanted, banks.len()),
-        )
-        .map_err(attempt)?;
+        let lock = || self.lock.query(client, &lock_parts, locks_wanted);
+        let look_up = || {
+            let keys = some(client, &self.keys, &key_parts, keys_wanted);
+            (keys, some(client, &self.numbers, &number_parts, numbers_wanted))
+        };
+        let begin = client.batch_execute(self.engine.begin());
+        let (rows, keys, numbers) = if self.engine.is_distributed() {
+            begin.await.map_err(attempt)?;
+            let rows = lock().await.map_err(attempt)?;
+            let (keys, numbers) = look_up();
+            (rows, keys.await.map_err(attempt)?, numbers.await.map_err(attempt)?)
+        } else {
+            let (keys, numbers) = look_up();
+            // All of it is sent at once, in this order, and answered in order: each statement sees
+            // what others had committed when it began, and the keys are read after the locks are
+            // held.
+            let loaded = tokio::try_join!(biased; begin, lock(), keys, numbers);
+            let (_, rows, keys, numbers) = loaded.map_err(attempt)?;
+            (rows, keys, numbers)
+        };
         bring_in(&rows, book)?;
         for row in &numbers {
             let (bank, bare): (&str, String) = (row.get(0), row.get(1));
@@ -202,7 +222,7 @@ impl Loading {
         book: &mut PostgresBook,
     ) -> Result<(), StoreError> {
         let (parts, ids) = unzip(locks);
-        let rows = client.query(&self.lock, &[&parts, &ids]).await;
+        let rows = self.lock.query(client, &parts, &[&parts, &ids]).await;
         let rows = rows.map_err(|error| StoreError::database("lock accounts", error))?;
         bring_in(&rows, book)
     }
@@ -210,21 +230,18 @@ impl Loading {
     /// Locks `locks` again, in a transaction that has begun.
     pub(super) async fn lock_again(&self, client: &Client, locks: &Locks) -> Result<usize, Error> {
         let (parts, ids) = unzip(locks);
-        client.query(&self.lock, &[&parts, &ids]).await.map(|rows| rows.len())
+        self.lock.query(client, &parts, &[&parts, &ids]).await.map(|rows| rows.len())
     }
 }
 
-/// The values of a statement.
-type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
-
-/// The rows of a statement about `count` things.
+/// The rows of a statement about things in `parts`.
 async fn some(
     client: &Client,
-    statement: &Statement,
+    statement: &ByPart,
+    parts: &[i16],
     values: Values<'_>,
-    count: usize,
 ) -> Result<Vec<Row>, Error> {
-    if count == 0 { Ok(Vec::new()) } else { client.query(statement, values).await }
+    if parts.is_empty() { Ok(Vec::new()) } else { statement.query(client, parts, values).await }
 }
 
 fn bring_in(rows: &[Row], book: &mut PostgresBook) -> Result<(), StoreError> {

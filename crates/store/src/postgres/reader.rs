@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use deadpool_postgres::Client;
 use tokio::runtime::Handle;
@@ -22,7 +23,7 @@ use super::places::{Parts, Place, Places};
 use super::probe::Probe;
 use super::range::{CHUNK, Range};
 use super::values::Uuid;
-use super::{Pool, census, pages};
+use super::{Engine, Pool, census, pages};
 use crate::query::{EntryFilter, EntryPage, EntryQuery, LedgerTotals, Order, Row, Summary};
 use crate::{Reader, StoreError};
 
@@ -60,8 +61,13 @@ pub struct PostgresReader {
     pub(super) probe: Probe,
     pub(super) runtime: Handle,
     pub(super) parts: Parts,
+    pub(super) engine: Engine,
     pub(super) places: Places,
 }
+
+/// How long it is waited, time and again, for the other side of a transaction of two parts: the
+/// nodes show what they committed each in its moment.
+const BETWEEN_SIDES: [u64; 4] = [5, 20, 100, 500];
 
 impl PostgresReader {
     /// Waits for what `ask` finds, on a connection of the pool.
@@ -190,14 +196,23 @@ impl Reader for PostgresReader {
 
     fn transaction(&self, id: TransactionId) -> Result<Option<Transaction>, StoreError> {
         let every = outcomes::every(self.parts);
-        self.ask(async |client| {
-            let rows = query(client, &TRANSACTION, &[&every, &Uuid(id.bits())]).await?;
-            let transaction = outcomes::assembled(&rows)?.remove(&id);
-            if let Some(transaction) = &transaction {
-                self.check(client, transaction).await?;
+        let mut pauses = BETWEEN_SIDES.iter().filter(|_| self.engine.is_distributed());
+        loop {
+            let found = self.ask(async |client| {
+                let rows = query(client, &TRANSACTION, &[&every, &Uuid(id.bits())]).await?;
+                let transaction = outcomes::assembled(&rows)?.remove(&id);
+                if let Some(transaction) = &transaction {
+                    self.check(client, transaction).await?;
+                }
+                Ok(transaction)
+            });
+            match (found, pauses.next()) {
+                (Err(StoreError::Damaged { .. }), Some(pause)) => {
+                    std::thread::sleep(Duration::from_millis(*pause));
+                }
+                (found, _) => return found,
             }
-            Ok(transaction)
-        })
+        }
     }
 
     fn entry(&self, account: AccountId, number: EntryNumber) -> Result<Option<Row>, StoreError> {

@@ -2,8 +2,8 @@
 
 use tokio_postgres::Client;
 
-use super::Parts;
 use super::values::Uuid;
+use super::{Engine, Parts};
 use crate::StoreError;
 
 /// A step of the schema. A step that was released never changes.
@@ -11,45 +11,53 @@ struct Step {
     version: i32,
     name: &'static str,
     sql: &'static str,
-    /// Whether an engine that distributes tables can do without it, as it cannot do it.
-    plain_only: bool,
+    /// What stands in its place where Citus distributes the tables.
+    citus: &'static str,
 }
 
-const STEPS: [Step; 5] = [
-    Step {
-        version: 1,
-        name: "ledger",
-        sql: include_str!("migrations/0001-ledger.sql"),
-        plain_only: false,
-    },
+impl Step {
+    /// A step that is the same on every engine.
+    const fn same(version: i32, name: &'static str, sql: &'static str) -> Self {
+        Self { version, name, sql, citus: sql }
+    }
+}
+
+const STEPS: [Step; 6] = [
+    Step::same(1, "ledger", include_str!("migrations/0001-ledger.sql")),
     Step {
         version: 2,
         name: "guards",
         sql: include_str!("migrations/0002-guards.sql"),
-        plain_only: true,
+        citus: "-- Those that Citus can have come with step 6.\n",
     },
+    Step::same(3, "rights", include_str!("migrations/0003-rights.sql")),
+    Step::same(4, "directory", include_str!("migrations/0004-directory.sql")),
+    Step::same(5, "copies", include_str!("migrations/0005-copies.sql")),
     Step {
-        version: 3,
-        name: "rights",
-        sql: include_str!("migrations/0003-rights.sql"),
-        plain_only: false,
-    },
-    Step {
-        version: 4,
-        name: "directory",
-        sql: include_str!("migrations/0004-directory.sql"),
-        plain_only: false,
-    },
-    Step {
-        version: 5,
-        name: "copies",
-        sql: include_str!("migrations/0005-copies.sql"),
-        plain_only: false,
+        version: 6,
+        name: "engine",
+        sql: include_str!("migrations/0006-engine.sql"),
+        citus: include_str!("migrations/0006-engine-citus.sql"),
     },
 ];
 
-/// The roles, the schema and the table that counts the steps. It may run any number of times.
+/// The roles, which are the whole server's. It may run any number of times.
+const ROLES: &str = include_str!("migrations/0000-roles.sql");
+/// The schema and the table that counts the steps. It may run any number of times.
 const FOUNDATION: &str = include_str!("migrations/0000-foundation.sql");
+
+/// As an engine of several nodes has them: the nodes connect to each other as the role that asks.
+const CITUS_ROLES: &str = "DO $$
+BEGIN
+    IF NOT (SELECT rolcanlogin FROM pg_catalog.pg_roles WHERE rolname = 'tongjang_app') THEN
+        ALTER ROLE tongjang_app LOGIN;
+    END IF;
+END
+$$;
+";
+
+/// The step from which a ledger remembers its engine.
+const ENGINES: i32 = 6;
 
 /// How a schema is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,9 +66,14 @@ pub struct Layout {
     pub parts: Parts,
     /// 128 random bits, by which a new ledger is known.
     pub id: u128,
-    /// Whether the triggers are left out, as Citus has none on distributed tables. Nothing else is
-    /// done for it yet.
+    /// Whether Citus distributes the tables of a new ledger by their part.
     pub citus: bool,
+}
+
+impl Layout {
+    fn engine(self) -> Engine {
+        if self.citus { Engine::Citus } else { Engine::PostgreSql }
+    }
 }
 
 /// What a migration did.
@@ -72,6 +85,8 @@ pub struct Migrated {
     pub version: i32,
     /// How many parts the ledger has.
     pub parts: Parts,
+    /// The engine that keeps it.
+    pub engine: Engine,
 }
 
 /// The newest step that this version knows.
@@ -81,23 +96,21 @@ pub fn known() -> i32 {
 
 /// The SQL that makes the schema from nothing, for a person to read or to run.
 pub fn script(layout: Layout) -> String {
-    let mut script = format!("BEGIN;\n\n{FOUNDATION}\nSET LOCAL ROLE tongjang_owner;\n");
-    for step in STEPS {
-        script.push('\n');
-        script.push_str(&text_of(&step, layout));
-    }
-    script + "\nCOMMIT;\n"
+    let foundation = match layout.engine() {
+        Engine::PostgreSql => {
+            format!("BEGIN;\n\n{ROLES}\n{FOUNDATION}\nSET LOCAL ROLE tongjang_owner;\n")
+        }
+        Engine::Citus => format!("{ROLES}\n{CITUS_ROLES}\nBEGIN;\n\n{FOUNDATION}"),
+    };
+    let steps = STEPS.iter().map(|step| format!("\n{}", text_of(step, layout)));
+    foundation + &steps.collect::<String>() + "\nCOMMIT;\n"
 }
 
 /// The SQL of a step, with what takes note of it.
 fn text_of(step: &Step, layout: Layout) -> String {
-    let Step { version, name, sql, plain_only } = step;
-    let mut text = format!("-- Step {version}: {name}.\n");
-    if *plain_only && layout.citus {
-        text += "-- Not on Citus, which has no triggers on distributed tables.\n";
-    } else {
-        text += sql;
-    }
+    let Step { version, name, .. } = step;
+    let sql = if layout.citus { step.citus } else { step.sql };
+    let mut text = format!("-- Step {version}: {name}.\n{sql}");
     if *version == 1 {
         let (id, parts) = (uuid(layout.id), layout.parts.count());
         text += &format!("\nINSERT INTO tongjang.ledger (id, parts) VALUES ('{id}', {parts});\n");
@@ -107,59 +120,132 @@ fn text_of(step: &Step, layout: Layout) -> String {
     )
 }
 
+/// The commands of a text in which each ends with a line, and what stands between two `$$` is
+/// part of one.
+fn commands(text: &str) -> Vec<&str> {
+    let (mut commands, mut begin, mut end, mut quoted) = (Vec::new(), 0, 0, false);
+    for line in text.split_inclusive('\n') {
+        end += line.len();
+        let is_comment = line.starts_with("--");
+        quoted ^= !is_comment && line.matches("$$").count() % 2 == 1;
+        if !is_comment && !quoted && line.trim_end().ends_with(';') {
+            commands.extend(text.get(begin..end));
+            begin = end;
+        }
+    }
+    commands
+}
+
 fn uuid(bits: u128) -> String {
     let digits = format!("{bits:032x}");
     let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
     parts.join("-")
 }
 
+const ATTEMPT: &str = "bring the schema up to date";
+
 /// Brings the schema up to date, all steps or none. Of two that start at once the second waits and
 /// then finds it done.
 ///
 /// # Errors
-/// If the schema is of a newer version, or the database refuses.
+/// If the schema is of a newer version, of another engine than `layout` says, or the database
+/// refuses.
 pub async fn migrate(client: &mut Client, layout: Layout) -> Result<Migrated, StoreError> {
-    let attempt = |error| StoreError::database("bring the schema up to date", error);
+    let attempt = |error| StoreError::database(ATTEMPT, error);
+    if layout.citus {
+        check_citus(client).await?;
+        check_engine(client, layout).await?;
+        // The other nodes have to know the roles before anything is made for them.
+        let roles = format!("{ROLES}{CITUS_ROLES}");
+        client.batch_execute(&roles).await.map_err(attempt)?;
+    }
     let transaction = client.transaction().await.map_err(attempt)?;
+    transaction.batch_execute(ROLES).await.map_err(attempt)?;
     transaction.batch_execute(FOUNDATION).await.map_err(attempt)?;
-    transaction.batch_execute("SET LOCAL ROLE tongjang_owner").await.map_err(attempt)?;
+    if !layout.citus {
+        transaction.batch_execute("SET LOCAL ROLE tongjang_owner").await.map_err(attempt)?;
+    }
     let lock = "LOCK TABLE tongjang.migrations IN EXCLUSIVE MODE";
     transaction.batch_execute(lock).await.map_err(attempt)?;
-    let newest = "SELECT coalesce(max(version), 0) FROM tongjang.migrations";
-    let found: i32 = transaction.query_one(newest, &[]).await.map_err(attempt)?.get(0);
-    if found > known() {
-        return Err(StoreError::Schema { found, known: known() });
-    }
+    let found = check_engine(transaction.client(), layout).await?;
     let mut steps = Vec::new();
     for step in STEPS.iter().filter(|step| step.version > found) {
-        transaction.batch_execute(&text_of(step, layout)).await.map_err(attempt)?;
+        let text = text_of(step, layout);
+        // Citus sends the whole text of what it is given to its nodes, which take one command each.
+        let commands = if layout.citus { commands(&text) } else { vec![text.as_str()] };
+        for command in commands {
+            transaction.batch_execute(command).await.map_err(attempt)?;
+        }
         steps.push(step.name);
     }
-    let parts = parts_of(transaction.client()).await?;
+    let Standing { parts, engine, .. } = standing(transaction.client()).await?;
     transaction.commit().await.map_err(attempt)?;
-    Ok(Migrated { steps, version: known(), parts })
+    Ok(Migrated { steps, version: known(), parts, engine })
 }
 
-/// The parts of a ledger whose schema is the one that this version knows, and the ledger's id.
-///
-/// # Errors
-/// If there is no schema, or another one.
-pub(super) async fn check(client: &Client) -> Result<(Parts, u128), StoreError> {
+/// Refuses a database that has not got what distributes the tables.
+async fn check_citus(client: &Client) -> Result<(), StoreError> {
+    let attempt = |error| StoreError::database(ATTEMPT, error);
+    let sql = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')";
+    if client.query_one(sql, &[]).await.map_err(attempt)?.get(0) {
+        return Ok(());
+    }
+    let what = "the extension `citus` is not in it; run `CREATE EXTENSION citus` there and on each \
+                node, and add the nodes by `citus_add_node`";
+    Err(StoreError::Unfit { what: what.to_owned() })
+}
+
+/// The step that the schema is at, if it can go on from there as `layout` says.
+async fn check_engine(client: &Client, layout: Layout) -> Result<i32, StoreError> {
+    let found = version(client).await?;
+    let engine = match found {
+        0 => return Ok(0),
+        newer if newer > known() => return Err(StoreError::Schema { found, known: known() }),
+        // Before there was a choice.
+        before if before < ENGINES => Engine::PostgreSql,
+        _ => standing(client).await?.engine,
+    };
+    if engine == layout.engine() {
+        return Ok(found);
+    }
+    let what = match engine {
+        Engine::PostgreSql => {
+            "the ledger in it is not distributed; `tongjang copy` takes it into a new one that is"
+        }
+        Engine::Citus => "the ledger in it is distributed by Citus; run `tongjang migrate --citus`",
+    };
+    Err(StoreError::Unfit { what: what.to_owned() })
+}
+
+/// The step that the schema is at; 0 if there is none.
+async fn version(client: &Client) -> Result<i32, StoreError> {
     let attempt = |error| StoreError::database("read the schema's version", error);
     let there = "SELECT to_regclass('tongjang.migrations') IS NOT NULL";
     let there: bool = client.query_one(there, &[]).await.map_err(attempt)?.get(0);
-    let found = if there {
-        let newest = "SELECT coalesce(max(version), 0) FROM tongjang.migrations";
-        client.query_one(newest, &[]).await.map_err(attempt)?.get(0)
-    } else {
-        0
-    };
+    if !there {
+        return Ok(0);
+    }
+    let newest = "SELECT coalesce(max(version), 0) FROM tongjang.migrations";
+    Ok(client.query_one(newest, &[]).await.map_err(attempt)?.get(0))
+}
+
+/// What a ledger is.
+pub(super) struct Standing {
+    pub(super) parts: Parts,
+    pub(super) id: u128,
+    pub(super) engine: Engine,
+}
+
+/// What the ledger is whose schema is the one that this version knows.
+///
+/// # Errors
+/// If there is no schema, or another one.
+pub(super) async fn check(client: &Client) -> Result<Standing, StoreError> {
+    let found = version(client).await?;
     if found != known() {
         return Err(StoreError::Schema { found, known: known() });
     }
-    let id = client.query_one("SELECT id FROM tongjang.ledger", &[]).await.map_err(attempt)?;
-    let Uuid(id) = id.get(0);
-    Ok((parts_of(client).await?, id))
+    standing(client).await
 }
 
 /// Refuses a ledger into which another one is only copied in part.
@@ -178,12 +264,38 @@ pub(super) async fn check_whole(client: &Client) -> Result<(), StoreError> {
     Err(StoreError::Unfit { what: what.to_owned() })
 }
 
-async fn parts_of(client: &Client) -> Result<Parts, StoreError> {
-    let attempt = |error| StoreError::database("read how the ledger is divided", error);
-    let row = client.query_one("SELECT parts FROM tongjang.ledger", &[]).await.map_err(attempt)?;
-    let parts: i16 = row.get(0);
-    u16::try_from(parts).ok().and_then(Parts::new).ok_or_else(|| StoreError::Damaged {
-        place: "tongjang.ledger".to_owned(),
-        what: format!("a ledger has no {parts} parts"),
+async fn standing(client: &Client) -> Result<Standing, StoreError> {
+    let attempt = |error| StoreError::database("read what the ledger is", error);
+    let row = client.query_one("SELECT parts, id, engine FROM tongjang.ledger", &[]).await;
+    let row = row.map_err(attempt)?;
+    let (parts, Uuid(id), engine): (i16, _, &str) = (row.get(0), row.get(1), row.get(2));
+    let fault = |what: String| StoreError::Damaged { place: "tongjang.ledger".to_owned(), what };
+    let number = u16::try_from(parts).ok().and_then(Parts::new);
+    Ok(Standing {
+        parts: number.ok_or_else(|| fault(format!("a ledger has no {parts} parts")))?,
+        id,
+        engine: Engine::named(engine).ok_or_else(|| fault(format!("no engine is {engine}")))?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_all_of_its_commands() {
+        for citus in [false, true] {
+            let layout = Layout { parts: Parts::new(3).unwrap(), id: 7, citus };
+            for step in &STEPS {
+                let text = text_of(step, layout);
+                let commands = commands(&text);
+                assert_eq!(commands.concat(), text, "{}", step.name);
+                for command in commands {
+                    let bodies = command.matches("$$").count();
+                    assert!(bodies == 0 || bodies == 2, "{command}");
+                    assert!(bodies == 2 || command.matches(";\n").count() == 1, "{command}");
+                }
+            }
+        }
+    }
 }

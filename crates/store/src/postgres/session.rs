@@ -53,6 +53,11 @@ impl Profile {
         settings: TELLERS_PLANS,
     };
 
+    /// A teller's where Citus distributes the tables: it plans by the values, and its nodes plan
+    /// for themselves. What a transaction sets goes along to them (see `engine`).
+    pub(super) const CITUS_TELLER: Self =
+        Self { settings: "SET citus.propagate_set_commands = 'local';", ..Self::TELLER };
+
     /// A reader's.
     pub const READER: Self = Self {
         statement_timeout: Duration::from_secs(30),

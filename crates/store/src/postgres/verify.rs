@@ -1,8 +1,8 @@
 //! `verify`: every figure of a ledger in a database, worked out again from the amounts alone.
 //!
-//! It reads one moment, locks nothing, and may run beside servers. What the core's audit cannot
-//! see, as it is not in the events, is compared here: which part a row is in, the numbers of
-//! accounts, and the columns that only the database's own checks look at.
+//! It reads one moment (see `chronicle`). What the core's audit cannot see, as it is not in the
+//! events, is compared here: which part a row is in, the numbers of accounts, and the columns that
+//! only the database's own checks look at.
 
 use std::collections::HashMap;
 
@@ -32,7 +32,7 @@ async fn look(
     mut progress: impl FnMut(u64),
 ) -> Result<AuditSummary, StoreError> {
     let mut client = connect(postgres).await?;
-    let session = begin(&mut client).await?;
+    let session = begin(&mut client, postgres.engine).await?;
     let parts = postgres.parts;
     // A key is there once, as it is the table's primary key.
     let mut audit = Audit::new().ordered_by_account().without_keys();

@@ -7,7 +7,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement};
 use tongjang_core::{AccountId, Entry, Event, Opened, Transaction};
 
+use super::Engine;
 use super::book::PostgresBook;
+use super::by_part::ByPart;
 use super::columns::{self, bigint};
 use super::places::Parts;
 use super::refusals;
@@ -21,6 +23,17 @@ pub(super) struct Writing {
     heads: Statement,
     changes: Statement,
     keys: Statement,
+    distributed: Option<Distributed>,
+}
+
+/// The statements where the tables are distributed: each is about one part.
+struct Distributed {
+    accounts: ByPart,
+    numbers: ByPart,
+    entries: ByPart,
+    heads: ByPart,
+    changes: ByPart,
+    keys: ByPart,
 }
 
 const ACCOUNTS: &str = "INSERT INTO tongjang.accounts (part, id, owner, currency, bank, number,
@@ -31,7 +44,8 @@ const ACCOUNTS: &str = "INSERT INTO tongjang.accounts (part, id, owner, currency
         AS t (part, id, owner, currency, bank, number, number_made, at, hash)";
 
 const NUMBERS: &str = "INSERT INTO tongjang.account_numbers (part, bank, bare, account_id)
-    SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::uuid[])";
+    SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::uuid[])
+        AS t (part, bank, bare, account_id)";
 
 const ENTRIES: &str = "INSERT INTO tongjang.entries (part, account_id, number, previous_number,
         first_of, currency, kind, direction, transaction_id, booked_at, amount, balance_before,
@@ -87,15 +101,22 @@ fn entries_and_heads() -> String {
 
 const CHANGES: &str = "INSERT INTO tongjang.status_changes
         (part, account_id, version, status, changed_at)
-    SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[])";
+    SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[])
+        AS t (part, account_id, version, status, changed_at)";
 
 const KEYS: &str = "INSERT INTO tongjang.keys (part, scope, key, fingerprint, happened_at,
         transaction_id, opened_id, changed_id, refusal, version)
     SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::bytea[], $5::timestamptz[],
-        $6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::bigint[])";
+            $6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::bigint[])
+        AS t (part, scope, key, fingerprint, happened_at, transaction_id, opened_id, changed_id,
+            refusal, version)";
 
 impl Writing {
-    pub(super) async fn prepare(client: &Client) -> Result<Self, Error> {
+    pub(super) async fn prepare(client: &Client, engine: Engine) -> Result<Self, Error> {
+        let distributed = match engine.is_distributed() {
+            true => Some(Distributed::prepare(client, engine).await?),
+            false => None,
+        };
         Ok(Self {
             accounts: client.prepare(ACCOUNTS).await?,
             numbers: client.prepare(NUMBERS).await?,
@@ -103,11 +124,15 @@ impl Writing {
             heads: client.prepare(&heads(1)).await?,
             changes: client.prepare(CHANGES).await?,
             keys: client.prepare(KEYS).await?,
+            distributed,
         })
     }
 
     /// Adds `rows`. All statements are sent at once.
     pub(super) async fn write(&self, client: &Client, rows: &Rows<'_>) -> Result<Written, Error> {
+        if let Some(distributed) = &self.distributed {
+            return distributed.write(client, rows).await;
+        }
         let Rows { accounts, numbers, entries, heads, changes, keys } = rows;
         let (statement, values) = match entries.values() {
             none if none.is_empty() => (&self.heads, heads.values()),
@@ -123,6 +148,53 @@ impl Writing {
         )?;
         Ok(Written { all_heads: moved == heads.part.len() as u64 })
     }
+}
+
+impl Distributed {
+    async fn prepare(client: &Client, engine: Engine) -> Result<Self, Error> {
+        let adding = async |text: &str, columns| {
+            ByPart::prepare(client, engine, ("p.part", columns), |only| through_part(text, only))
+                .await
+        };
+        let moving = |only: &str| format!("{} {only}", heads(1));
+        Ok(Self {
+            accounts: adding(ACCOUNTS, 9).await?,
+            numbers: adding(NUMBERS, 4).await?,
+            entries: adding(&with_whole_chain(ENTRIES), 18).await?,
+            heads: ByPart::prepare(client, engine, ("a.part", 12), moving).await?,
+            changes: adding(CHANGES, 5).await?,
+            keys: adding(KEYS, 10).await?,
+        })
+    }
+
+    /// Adds `rows`, in the order in which foreign keys lead from one table to another.
+    async fn write(&self, client: &Client, rows: &Rows<'_>) -> Result<Written, Error> {
+        let Rows { accounts, numbers, entries, heads, changes, keys } = rows;
+        self.accounts.execute(client, &accounts.part, &accounts.values()).await?;
+        self.numbers.execute(client, &numbers.part, &numbers.values()).await?;
+        self.entries.execute(client, &entries.part, &entries.values()).await?;
+        let moved = self.heads.execute(client, &heads.part, &heads.values()).await?;
+        self.changes.execute(client, &changes.part, &changes.values()).await?;
+        self.keys.execute(client, &keys.part, &keys.values()).await?;
+        Ok(Written { all_heads: moved == heads.part.len() as u64 })
+    }
+}
+
+/// The statement `insert` for the rows of one part, which its node takes as it is: rows that come
+/// from no table would be copied there one table at a time, and what is refused then has no code.
+fn through_part(insert: &str, only: &str) -> String {
+    let joined = insert.replacen("FROM unnest", "FROM tongjang.parts AS p JOIN unnest", 1);
+    format!("{joined} USING (part) WHERE true {only}")
+}
+
+/// The statement that adds entries, with every one of them naming the one before it: no trigger
+/// sees there what a statement adds, so the foreign key is all that holds the chain.
+fn with_whole_chain(insert: &str) -> String {
+    insert.replacen(
+        "number, previous_number,\n        CASE",
+        "number, nullif(number - 1, 0),\n        CASE",
+        1,
+    )
 }
 
 /// What a batch wrote.

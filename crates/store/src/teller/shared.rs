@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tongjang_core::{AccountId, Request};
 
+use super::apart::apart;
 use super::serve::{answer, answer_together};
 use super::window::Slip;
 use super::{Answer, Brief, BundleReply, Day, Together};
@@ -37,9 +38,11 @@ pub(super) fn work<S: SharedStore>(mut store: S, day: &Day<'_>) -> Result<(), St
             if batch.is_empty() {
                 break;
             }
-            day.batches.fetch_add(1, Relaxed);
-            let failed = serve(&mut store, batch, day, away);
-            away = failed.is_some_and(|error| error.chance() == Chance::Later);
+            for batch in apart(&mut store, batch) {
+                day.batches.fetch_add(1, Relaxed);
+                let failed = serve(&mut store, batch, day, away);
+                away = failed.is_some_and(|error| error.chance() == Chance::Later);
+            }
         }
     }
     store.close()

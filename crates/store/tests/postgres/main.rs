@@ -2,20 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
-mod attacks;
 mod certificates;
+mod certify;
 mod cluster;
-mod equal;
-mod faults;
-mod ledger;
+mod killed;
 mod pool;
 mod reach;
 mod ready;
-mod scripts;
 mod session;
-mod tellers;
 mod tls;
-mod verify;
 
 /// How many cases a property is tried on: `usual`, or more with `TONGJANG_SIM_RUNS`.
 fn cases(usual: u32) -> u32 {

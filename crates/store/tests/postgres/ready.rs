@@ -9,7 +9,7 @@ use tongjang_core::AccountId;
 use tongjang_store::postgres::{Failure, Passwords, PoolLimits, Postgres, Profile, Target};
 use tongjang_store::{Reader, StoreError};
 
-use crate::tellers::{RUNTIME, new_ledger, target};
+use crate::certify::tellers::{RUNTIME, new_ledger, target};
 
 /// What `ask` answers, on a thread of its own; it fails if that takes forever.
 fn answer<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> T {

@@ -1,26 +1,4 @@
--- The roles are the whole server's, and may be there already: owner of the tables, and what the
--- servers of the ledger may do. Neither can log in; grant tongjang_app to who shall.
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'tongjang_owner') THEN
-        CREATE ROLE tongjang_owner NOLOGIN;
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'tongjang_app') THEN
-        CREATE ROLE tongjang_app NOLOGIN;
-    END IF;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN
-    -- Somebody who makes another ledger on this server was faster.
-    NULL;
-END
-$$;
-
-DO $$
-BEGIN
-    IF NOT pg_catalog.pg_has_role(current_user, 'tongjang_owner', 'MEMBER') THEN
-        GRANT tongjang_owner TO current_user;
-    END IF;
-END
-$$;
+-- The schema, and what was done to it so far.
 
 CREATE SCHEMA IF NOT EXISTS tongjang AUTHORIZATION tongjang_owner;
 

@@ -2,12 +2,16 @@
 //! on the tables. What only their owner can do is found by `verify`; see `verify.rs`.
 
 use tokio_postgres::{Client, NoTls};
+use tongjang_cluster::citus;
 use tongjang_core::{
     AccountNumber, Amount, Bank, Caller, Command, Currency, Fingerprint, IdempotencyKey, Memo,
     Metadata, Request, Status, Timestamp, UserId,
 };
 
-use crate::tellers::{Ledger, RUNTIME};
+use tongjang_store::StoreError;
+use tongjang_store::postgres::verify;
+
+use crate::certify::tellers::{Ledger, RUNTIME};
 
 const ALICE: UserId = UserId::from_bits(0xa11ce << 64 | 1);
 const BOB: UserId = UserId::from_bits(0xb0b << 64 | 1);
@@ -65,11 +69,14 @@ fn ledger() -> Ledger {
     ledger
 }
 
-/// A session in one of the roles.
-async fn session(ledger: &Ledger, role: &str) -> Client {
+/// A session of the URL's user, or in one of the roles.
+async fn session(ledger: &Ledger, role: Option<&str>) -> Client {
     let (client, driver) = tokio_postgres::connect(ledger.database().url(), NoTls).await.unwrap();
     tokio::spawn(driver);
-    client.batch_execute(&format!("SET ROLE {role}; SET search_path = tongjang")).await.unwrap();
+    client.batch_execute("SET search_path = tongjang").await.unwrap();
+    if let Some(role) = role {
+        client.batch_execute(&format!("SET ROLE {role}")).await.unwrap();
+    }
     client
 }
 
@@ -301,7 +308,7 @@ fn attacks() -> Vec<(&'static str, String, &'static str)> {
             1, NULL, 'a0000000-0000-0000-0000-00000000000a', currency, kind, d,
             'f0000000-0000-0000-0000-00000000000f', '2027-01-01Z', 50, 0, 50, 1, 50, NULL, '',
                 NULL, hash
-            FROM entries, (VALUES (1::smallint)) AS s (d) LIMIT 1"
+            FROM entries, (VALUES (1::smallint)) AS s (d) WHERE amount = 70 AND direction = 1"
                 .to_owned(),
             foreign,
         ),
@@ -323,7 +330,7 @@ fn attacks() -> Vec<(&'static str, String, &'static str)> {
         (
             "a key for another outcome",
             "UPDATE keys SET transaction_id =
-            gen_random_uuid()"
+            'e0000000-0000-0000-0000-00000000000e'"
                 .to_owned(),
             guard,
         ),
@@ -338,7 +345,7 @@ fn attacks() -> Vec<(&'static str, String, &'static str)> {
         (
             "a number for another account",
             "UPDATE account_numbers SET account_id =
-            gen_random_uuid()"
+            'e0000000-0000-0000-0000-00000000000e'"
                 .to_owned(),
             guard,
         ),
@@ -346,9 +353,9 @@ fn attacks() -> Vec<(&'static str, String, &'static str)> {
         ("another division", "UPDATE ledger SET parts = 1".to_owned(), guard),
         (
             "a second ledger",
-            "INSERT INTO ledger (id, parts) VALUES (gen_random_uuid(),
-            1)"
-            .to_owned(),
+            "INSERT INTO ledger (id, parts)
+            VALUES ('e0000000-0000-0000-0000-00000000000e', 1)"
+                .to_owned(),
             unique,
         ),
         // The balance that is kept apart.
@@ -378,8 +385,8 @@ fn attacks() -> Vec<(&'static str, String, &'static str)> {
         ("a version set back", "UPDATE accounts SET version = version".to_owned(), guard),
         (
             "an owner exchanged",
-            "UPDATE accounts SET owner = gen_random_uuid(), version = version
-            + 1 WHERE number = '3'"
+            "UPDATE accounts SET owner = 'e0000000-0000-0000-0000-00000000000e',
+            version = version + 1 WHERE number = '3'"
                 .to_owned(),
             guard,
         ),
@@ -411,30 +418,47 @@ fn attacks() -> Vec<(&'static str, String, &'static str)> {
     ]
 }
 
+/// What goes through where the tables are distributed, as the guards that compare rows are not
+/// there, and is found by `verify`.
+const FOUND_AFTERWARDS_ON_CITUS: [&str; 9] = [
+    "a wrong sum",
+    "a credit of another transaction",
+    "a credit of another kind",
+    "a time that goes back",
+    "credits that do not add up",
+    "credits that do not count up",
+    "history beyond the head",
+    "a head with another hash",
+    "a head with other totals",
+];
+
+/// Every right on the tables.
+const INTRUDER: [&str; 3] = [
+    "DO $$ BEGIN CREATE ROLE tongjang_test_intruder LOGIN;
+        EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+    "GRANT USAGE ON SCHEMA tongjang TO tongjang_test_intruder",
+    "GRANT ALL ON tongjang.ledger, tongjang.accounts, tongjang.account_numbers, tongjang.entries,
+        tongjang.status_changes, tongjang.keys TO tongjang_test_intruder",
+];
+
 #[test]
 fn the_database_refuses_a_broken_book_whoever_writes_it() {
     let ledger = ledger();
     RUNTIME.block_on(async {
-        let owner = session(&ledger, "postgres").await;
-        owner
-            .batch_execute(
-                "DO $$ BEGIN CREATE ROLE intruder; EXCEPTION WHEN duplicate_object THEN NULL; END
-                    $$;
-                 GRANT USAGE ON SCHEMA tongjang TO intruder;
-                 GRANT ALL ON ALL TABLES IN SCHEMA tongjang TO intruder;",
-            )
-            .await
-            .unwrap();
+        let owner = session(&ledger, None).await;
+        for statement in INTRUDER {
+            owner.batch_execute(statement).await.unwrap();
+        }
         let before = everything(&owner).await;
-        for role in ["tongjang_app", "intruder"] {
-            let client = session(&ledger, role).await;
+        for role in ["tongjang_app", "tongjang_test_intruder"] {
+            let client = session(&ledger, Some(role)).await;
             let mut wrong = Vec::new();
             for (name, sql, code) in attacks() {
+                client.batch_execute("BEGIN").await.unwrap();
                 let refused = client.batch_execute(&sql).await.err();
+                client.batch_execute("ROLLBACK").await.unwrap();
                 let state = refused.as_ref().and_then(|error| error.code()).map(|code| code.code());
-                let fits =
-                    state == Some(code) || (role == "tongjang_app" && state == Some("42501"));
-                if !fits {
+                if !is_as_expected(name, role, state, code) {
                     let said = refused.as_ref().map_or("it went through".to_owned(), |error| {
                         format!("{:?}", error.as_db_error().map(|e| e.message().to_owned()))
                     });
@@ -445,8 +469,35 @@ fn the_database_refuses_a_broken_book_whoever_writes_it() {
         }
         assert_eq!(everything(&owner).await, before);
         // Were the sound form of the booking refused as well, the attacks would have shown nothing.
-        let client = session(&ledger, "tongjang_app").await;
+        let client = session(&ledger, Some("tongjang_app")).await;
         client.batch_execute(&booking(&[], &[])).await.unwrap();
         assert_ne!(everything(&owner).await, before);
     });
+}
+
+fn is_as_expected(name: &str, role: &str, state: Option<&str>, code: &str) -> bool {
+    if citus() && FOUND_AFTERWARDS_ON_CITUS.contains(&name) {
+        return state.is_none();
+    }
+    // There a guard stands for rights on single columns, and comes before a check.
+    let guarded = citus() && state == Some("23000");
+    state == Some(code) || guarded || (role == "tongjang_app" && state == Some("42501"))
+}
+
+#[test]
+fn what_a_distributed_database_cannot_refuse_is_found_by_verify() {
+    if !citus() {
+        return;
+    }
+    for name in FOUND_AFTERWARDS_ON_CITUS {
+        let ledger = ledger();
+        verify::verify(&ledger.postgres, |_| ()).unwrap();
+        let (_, sql, _) = attacks().into_iter().find(|(other, ..)| *other == name).unwrap();
+        RUNTIME.block_on(async {
+            let client = session(&ledger, Some("tongjang_app")).await;
+            client.batch_execute(&sql).await.unwrap();
+        });
+        let found = verify::verify(&ledger.postgres, |_| ());
+        assert!(matches!(found, Err(StoreError::Damaged { .. })), "{name}: {found:?}");
+    }
 }

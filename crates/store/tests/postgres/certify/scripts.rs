@@ -5,7 +5,8 @@ use tongjang_core::{AccountId, Direction};
 use tongjang_script::{Desk, HistoryRow, Observed, Step, Target, run, run_folder};
 use tongjang_store::{EntryFilter, EntryQuery, Order, Reader};
 
-use crate::tellers::Ledger;
+use crate::certify::distributed::taken_for_distributed;
+use crate::certify::tellers::Ledger;
 
 struct InDatabase {
     /// There is one but while the tellers are exchanged.
@@ -96,12 +97,16 @@ impl tongjang_script::Ledger for InDatabase {
 }
 
 fn run_all(parts: u16, tellers: usize, anew: bool) {
+    run_each(|| Ledger::new(parts, tellers), tellers, anew);
+}
+
+fn run_each(make: impl Fn() -> Ledger, tellers: usize, anew: bool) {
     let ran = run_folder(Target::Journal, |script| {
         // It is about what one teller remembers.
         if anew && script.file.ends_with("times-of-refusals.txt") {
             return Ok(());
         }
-        let ledger = Some(Ledger::new(parts, tellers));
+        let ledger = Some(make());
         let mut ledger = InDatabase { ledger, desk: Desk::default(), tellers, anew };
         run(script, &mut ledger)
     });
@@ -121,4 +126,9 @@ fn several_parts_are_not_noticed() {
 #[test]
 fn other_tellers_between_any_two_rows_are_not_noticed() {
     run_all(3, 1, true);
+}
+
+#[test]
+fn statements_that_keep_to_one_part_do_the_same() {
+    run_each(|| Ledger::on(taken_for_distributed(), 1), 1, false);
 }

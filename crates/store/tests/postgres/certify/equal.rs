@@ -10,7 +10,7 @@ use tongjang_core::{
 use tongjang_store::{EntryFilter, EntryQuery, Order, Reader};
 
 use crate::cases;
-use crate::ledger::Ledger;
+use crate::certify::ledger::Ledger;
 
 /// What a query is drawn from: places in the history for its times, and the rest.
 #[derive(Clone, Debug)]

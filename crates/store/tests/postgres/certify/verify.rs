@@ -8,7 +8,7 @@ use tongjang_store::postgres::{chronicle, verify};
 use tongjang_store::{Order, Reader, StoreError};
 
 use crate::cases;
-use crate::ledger::Ledger;
+use crate::certify::ledger::Ledger;
 
 fn verified(ledger: &Ledger) -> Result<AuditSummary, StoreError> {
     verify::verify(&ledger.postgres, |_| ())
@@ -88,12 +88,13 @@ const TAMPERINGS: [(&str, &str, &str); 23] = [
     ),
     (
         "another counterparty",
-        "UPDATE tongjang.entries SET counterparty_id = gen_random_uuid() WHERE number = 1",
+        "UPDATE tongjang.entries SET counterparty_id = 'e0000000-0000-0000-0000-00000000000e'
+            WHERE number = 1",
         "transaction txn_",
     ),
     (
         "a changed time",
-        "UPDATE tongjang.entries SET booked_at = booked_at + interval '1 s' WHERE number = 1",
+        "UPDATE tongjang.entries SET booked_at = '2020-01-01Z' WHERE number = 1",
         "entry 1 of account acc_",
     ),
     (
@@ -167,13 +168,13 @@ const TAMPERINGS: [(&str, &str, &str); 23] = [
     ("a deleted account", "DELETE FROM tongjang.accounts WHERE bank IS NOT NULL", ""),
     (
         "a number that leads elsewhere",
-        "UPDATE tongjang.account_numbers SET account_id = gen_random_uuid()",
+        "UPDATE tongjang.account_numbers SET account_id = 'e0000000-0000-0000-0000-00000000000e'",
         "number ",
     ),
     ("a number that is free again", "DELETE FROM tongjang.account_numbers", "account_numbers"),
     (
         "a key that stands for nothing",
-        "UPDATE tongjang.keys SET transaction_id = gen_random_uuid()
+        "UPDATE tongjang.keys SET transaction_id = 'e0000000-0000-0000-0000-00000000000e'
             WHERE transaction_id IS NOT NULL",
         "key ",
     ),

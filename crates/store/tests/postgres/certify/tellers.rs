@@ -1,6 +1,6 @@
 //! A ledger in a database of its own, with tellers in front.
 
-use std::sync::{Arc, LazyLock, mpsc};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, mpsc};
 
 use tokio::runtime::Runtime;
 use tongjang_cluster::{Cluster, Database};
@@ -29,14 +29,20 @@ pub(crate) fn new_ledger(parts: u16) -> Database {
     database
 }
 
+/// Two ledgers that Citus is to distribute at once may be in each other's way: it has the nodes
+/// alter the roles, which they share.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// Makes the tables of a ledger in `parts`.
 pub(crate) fn migrated(database: &Database, parts: u16) {
+    let _turn =
+        database.has_citus().then(|| ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner));
     RUNTIME.block_on(async {
         let target = target(database);
         let (mut owner, driver) = target.connect("migrate", &Profile::OWNER).await.unwrap();
         tokio::spawn(driver);
         let parts = Parts::new(parts).unwrap();
-        let layout = Layout { parts, id: 7, citus: tongjang_cluster::citus() };
+        let layout = Layout { parts, id: 7, citus: database.has_citus() };
         migrate(&mut owner, layout).await.unwrap();
     });
 }

@@ -1,0 +1,47 @@
+//! Which engine keeps a ledger, and what is different where it distributes the tables. The ledger
+//! remembers it, so that whoever opens one need not be told.
+
+use super::session::Profile;
+
+/// An engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Engine {
+    /// PostgreSQL: all tables are in one place.
+    PostgreSql,
+    /// Citus: each part is on a node of a cluster.
+    Citus,
+}
+
+impl Engine {
+    /// The engine that `tongjang.ledger` calls so.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "postgresql" => Some(Self::PostgreSql),
+            "citus" => Some(Self::Citus),
+            _ => None,
+        }
+    }
+
+    /// Whether a statement that locks or changes rows has to keep to one part, and a commit over
+    /// several parts costs more than one within a part.
+    pub(super) fn is_distributed(self) -> bool {
+        self == Self::Citus
+    }
+
+    /// How a teller's session behaves.
+    pub(super) fn teller(self) -> &'static Profile {
+        match self {
+            Self::PostgreSql => &Profile::TELLER,
+            Self::Citus => &Profile::CITUS_TELLER,
+        }
+    }
+
+    /// Begins a teller's transaction. What a session has set does not reach the nodes, and what
+    /// a transaction sets for itself does.
+    pub(super) fn begin(self) -> &'static str {
+        match self {
+            Self::PostgreSql => "BEGIN",
+            Self::Citus => "BEGIN; SET LOCAL lock_timeout = '10s'",
+        }
+    }
+}
