@@ -15,6 +15,7 @@ pub mod lock;
 pub mod log;
 pub mod log_reader;
 mod opening;
+pub mod origin;
 pub mod poison;
 mod pump;
 mod reader;

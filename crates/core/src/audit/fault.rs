@@ -124,7 +124,7 @@ pub enum What {
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sentence = match self {
-            Self::EventTime => "it is earlier than the event before it",
+            Self::EventTime => "it is not later than the event before it",
             Self::KeyTwice => "its idempotency key already stands for an earlier event",
             Self::Fingerprint => "the fingerprint of its key is not that of what happened",
             Self::KeptRefusal(code) => {

@@ -232,8 +232,7 @@ fn set_time(transaction: &mut Transaction, at: Timestamp) {
 
 #[test]
 fn a_broken_rule_is_found_though_every_hash_is_right() {
-    let earlier = |event: &Event| Timestamp::from_micros(event.at().micros() - 1);
-    assert_eq!(forged(|last, before| set_time(last, earlier(&before[4]))), What::EventTime);
+    assert_eq!(forged(|last, before| set_time(last, before[4].at())), What::EventTime);
     let id = crate::TransactionId::from_bits(1);
     assert_eq!(forged(|last, _| last.id = id), What::IdTime);
     let unequal = forged(|last, _| {
@@ -304,6 +303,45 @@ fn several_tellers_may_overlap_in_time_but_not_on_one_account() {
     let mut audit = Audit::new().ordered_by_account();
     ledger.events.iter().try_for_each(|event| audit.check(event)).unwrap();
     audit.finish(ledger.book.accounts()).unwrap();
+}
+
+/// Three openings, the second and third at one time.
+fn two_at_once() -> Vec<Event> {
+    let mut ledger = TestLedger::default();
+    for (currency, number) in [("KRW", "1"), ("USD", "2"), ("EUR", "3")] {
+        ledger.ok(ALICE, open(ALICE, Currency::new(currency).unwrap(), number));
+    }
+    let at = ledger.events[1].at();
+    set_opening(&mut ledger.events[2], at);
+    ledger.events
+}
+
+fn set_opening(event: &mut Event, at: Timestamp) {
+    let Event::Opened(opening) = event else { panic!("an opening") };
+    for opened in opening.settlement.iter_mut().chain([&mut opening.account]) {
+        Arc::make_mut(opened).opened_at = at;
+    }
+}
+
+#[test]
+fn only_what_was_copied_may_share_its_time() {
+    let events = two_at_once();
+    let check = |copied: u64| {
+        let mut audit = Audit::new().copied(copied);
+        events.iter().try_for_each(|event| audit.check(event))
+    };
+    for copied in [0, 2] {
+        let found = check(copied).unwrap_err();
+        assert_eq!((found.event, found.what), (Some(3), What::EventTime), "{copied} copied");
+    }
+    check(3).unwrap();
+
+    let mut earlier = two_at_once();
+    let first = earlier[0].at();
+    set_opening(&mut earlier[2], first);
+    let mut audit = Audit::new().copied(3);
+    let found = earlier.iter().try_for_each(|event| audit.check(event)).unwrap_err();
+    assert_eq!(found.what, What::EventTime);
 }
 
 #[test]

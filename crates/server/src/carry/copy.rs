@@ -10,6 +10,7 @@ use tongjang_core::Event;
 use tongjang_core::apply::apply;
 use tongjang_store::journal::frame::FIRST_EVENT;
 use tongjang_store::journal::lock::lock;
+use tongjang_store::journal::origin::mark_copied;
 use tongjang_store::journal::{Journal, JournalConfig, chronicle as in_journal};
 use tongjang_store::postgres::{
     Copying, Pool, PoolLimits, Postgres, Profile, Target, Way, chronicle as in_database,
@@ -144,6 +145,7 @@ pub(crate) fn to_folder(from: Target, to: &Path, watch: Watch<'_>) -> anyhow::Re
     let contents = runtime()?.block_on(in_postgres::read_in(&directory))?;
     if !folder.is_finished {
         in_sqlite::write_in(to, &contents)?;
+        mark_copied(&config, events)?;
         folder.finish()?;
     }
     Ok(Copied { events, there, users: contents.users(), proof })

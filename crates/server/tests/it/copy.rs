@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tongjang_cluster::{Cluster, Database};
+use tongjang_core::Timestamp;
+use tongjang_server::app::Clock;
+use tongjang_server::config::Config;
 
 use crate::app::{Answer, TestApp, answer};
 use crate::bank::{Person, text};
@@ -292,6 +295,47 @@ async fn a_ledger_that_began_in_a_database_goes_on_in_a_folder() {
     assert_eq!(app.balance(&jun, &accounts[1]).await, 202);
     app.stop().await;
     verified(&["--data", &data]);
+}
+
+/// A server on the ledger in `database`, for which time stands still.
+async fn serving_at(database: &Database, now: Timestamp) -> TestApp {
+    let store = database.url().parse().unwrap();
+    let change = |config: &mut Config| config.ledger.store = Some(store);
+    TestApp::on_a_folder_in(change, |around| around.clock = Clock::new(move || now)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_tellers_did_at_one_time_is_no_fault_in_a_copy() {
+    let database = migrated(997);
+    let now = Timestamp::from_micros(1_800_000_000_000_000);
+    let mut apps = [serving_at(&database, now).await, serving_at(&database, now).await];
+    let mut people = Vec::new();
+    for (app, username) in apps.iter().zip(["minji", "jun"]) {
+        let person = app.customer(username).await;
+        let accounts = [app.account(&person, 100).await, app.account(&person, 0).await];
+        people.push((person, accounts));
+    }
+    for _ in 0..10 {
+        for (app, (person, [from, to])) in apps.iter().zip(&people) {
+            let body = json!({"from_account": from, "to_account": to, "amount": 5});
+            app.post(Some(&person.token), "/v1/transfers", body).await.expect(201);
+        }
+    }
+    for app in &mut apps {
+        app.stop().await;
+    }
+    alone(&database);
+    let folder = tempfile::tempdir().unwrap();
+    let data = name(&folder.path().join("data"));
+    copied(database.url(), &data);
+    let mut app = on_folder(&data).await;
+    app.stop().await;
+    verified(&["--data", &data]);
+    // Without this file nobody knows of several tellers.
+    std::fs::remove_file(folder.path().join("data/journal/COPIED")).unwrap();
+    let output = run(&["verify", "--data", &data], "");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("it is not later than the event before it"), "{said}");
 }
 
 /// A ledger of many bookings, of which a copy takes a while.

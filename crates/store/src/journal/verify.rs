@@ -14,6 +14,7 @@ use super::frame::{FIRST_EVENT, FrameInfo};
 use super::keys::KeySum;
 use super::log::{Known, Log, Recovered};
 use super::opening::{Loading, check_complete, empty_index, identity, seed_of};
+use super::origin::copied;
 use super::replay::{Keys, Replay};
 use crate::StoreError;
 
@@ -41,7 +42,7 @@ pub fn verify(
     let (ledger_id, layout) = identity(&*config.disk, &segments)?;
     // The snapshot first: while a server runs, the journal may only be ahead of it.
     let mut kept = Loading::begin(config, ledger_id, || empty_index(config, ledger_id))?;
-    let mut audit = Audit::new();
+    let mut audit = Audit::new().copied(copied(config)?);
     // An index of all keys would not fit into memory: they are added up.
     let keys = Keys::AddedUp(KeySum::default());
     let mut whole = Replay::new(seed_of(ledger_id), FIRST_EVENT, keys);
@@ -101,6 +102,7 @@ mod tests {
     use super::*;
     use crate::Store;
     use crate::faulty::FaultyDisk;
+    use crate::journal::origin::mark_copied;
     use crate::journal::pump::Pump;
     use crate::journal::snapshot::{self, SnapshotWriter};
     use crate::journal::{Journal, KeysConfig, Sealing};
@@ -109,15 +111,17 @@ mod tests {
 
     /// Opens an account under a key; `nth` tells both from others.
     fn open_an_account(journal: &mut Journal, nth: usize) {
-        let owner = UserId::from_bits(1 << 64);
-        let command = Command::Open {
-            owner,
+        take_in(journal, nth, an_account(nth));
+    }
+
+    fn an_account(nth: usize) -> Command {
+        Command::Open {
+            owner: UserId::from_bits(1 << 64),
             currency: Currency::KRW,
             bank: Bank::new("088").unwrap(),
             number: AccountNumber::new(&format!("110-{nth}")).unwrap(),
             number_made: false,
-        };
-        take_in(journal, nth, command);
+        }
     }
 
     /// Does what `command` says, under a key of its own.
@@ -195,6 +199,48 @@ mod tests {
         journal.log.close().unwrap();
         let error = Journal::open(config).err().unwrap().to_string();
         assert!(error.contains(&format!("began with {}", path.display())), "{error}");
+    }
+
+    /// A closed ledger of two openings at one time, as a copy of one with several tellers may be.
+    fn two_at_once() -> JournalConfig {
+        let mut config = JournalConfig::new(DIR, [1; 16]);
+        config.disk = Arc::new(FaultyDisk::new(1));
+        config.log.segment_bytes = 64 << 10;
+        let (mut journal, ..) = Journal::open(config.clone()).unwrap();
+        open_an_account(&mut journal, 1);
+        let command = an_account(2);
+        let caller = Caller::owner(UserId::from_bits(1 << 64));
+        let at = Timestamp::from_micros(1_000);
+        let request = Request { caller, at, nonce: 2, key: None, expected_version: None, command };
+        let decided = decide(journal.book(), &request).unwrap();
+        let Decision::New(Event::Opened(mut opening)) = decided else { panic!("an opening") };
+        Arc::make_mut(&mut opening.account).opened_at = at;
+        apply(journal.book(), &Event::Opened(opening));
+        journal.commit(Box::new(|durable| durable.unwrap())).unwrap();
+        journal.close().unwrap();
+        config
+    }
+
+    #[test]
+    fn only_copied_events_may_be_at_one_time() {
+        let config = two_at_once();
+        let found = || verify(&config, |_| ()).unwrap_err().to_string();
+        assert!(found().contains("event 2: it is not later than the event before"), "{}", found());
+        mark_copied(&config, 1).unwrap();
+        assert!(found().contains("event 2: it is not later than the event before"), "{}", found());
+        mark_copied(&config, 2).unwrap();
+        assert_eq!(verify(&config, |_| ()).unwrap().summary.events, 2);
+    }
+
+    #[test]
+    fn a_mark_that_is_no_number_is_named() {
+        let config = two_at_once();
+        mark_copied(&config, 2).unwrap();
+        let path = config.segments().join("COPIED");
+        let file = config.disk.open(&path).unwrap();
+        file.write_at(&[std::io::IoSlice::new(b"x")], 0).unwrap();
+        let found = verify(&config, |_| ()).unwrap_err().to_string();
+        assert!(found.contains(&path.display().to_string()), "{found}");
     }
 
     #[test]
