@@ -331,6 +331,13 @@ async fn what_two_tellers_did_at_one_time_is_no_fault_in_a_copy() {
     let mut app = on_folder(&data).await;
     app.stop().await;
     verified(&["--data", &data]);
+    // Before a copy is finished, nothing says how much of it was copied.
+    let mark = folder.path().join("data/UNFINISHED-COPY");
+    std::fs::write(&mark, "0\n").unwrap();
+    let output = run(&["verify", "--data", &data], "");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("is not finished"), "{said}");
+    std::fs::remove_file(mark).unwrap();
     // Without this file nobody knows of several tellers.
     std::fs::remove_file(folder.path().join("data/journal/COPIED")).unwrap();
     let output = run(&["verify", "--data", &data], "");
