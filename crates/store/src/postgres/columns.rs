@@ -205,6 +205,13 @@ pub(super) fn write_metadata(metadata: &Metadata) -> Option<String> {
     Some(Value::Object(pairs.collect()).to_string())
 }
 
+/// That an account is in two parts. Only an engine that distributes the tables takes such a row.
+pub(super) fn twice(id: AccountId, parts: [i16; 2]) -> StoreError {
+    let [one, other] = parts;
+    let what = format!("it is in part {one} and in part {other}");
+    StoreError::Damaged { place: format!("account {id}"), what }
+}
+
 /// What [`write_metadata`] wrote.
 pub(super) fn read_metadata(text: &str) -> Option<Metadata> {
     let Ok(Value::Object(pairs)) = serde_json::from_str(text) else { return None };

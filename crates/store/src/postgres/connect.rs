@@ -6,11 +6,12 @@
 
 use std::error::Error;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Poll, ready};
 
 use futures_util::future::{Either, select};
 use tokio::net::lookup_host;
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect, TlsStream};
-use tokio_postgres::{Client, Config, NoTls, Socket};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket};
 
 use super::failure::{Failure, words};
 use super::session::{self, Profile};
@@ -138,9 +139,29 @@ where
     T::Stream: TlsStream + Send + 'static,
     T::TlsConnect: TlsConnect<Socket>,
 {
-    let (client, connection) = settings.connect(tls).await?;
-    Ok((client, Box::pin(connection)))
+    let (client, mut connection) = settings.connect(tls).await?;
+    let driver = poll_fn(move |context| {
+        loop {
+            match ready!(connection.poll_message(context)) {
+                // A wait for a standby was cancelled, and a COMMIT would be told as done that the
+                // standby has not got. Whoever hangs up has to find out what became of it.
+                Some(Ok(AsyncMessage::Notice(notice)))
+                    if notice.routine() == Some(WAITS_FOR_STANDBY) =>
+                {
+                    return Poll::Ready(Ok(()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(error)),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+    });
+    Ok((client, Box::pin(driver)))
 }
+
+/// Which of PostgreSQL's functions says that it waits for a standby no longer. That has no code of
+/// its own, and its words depend on the language.
+const WAITS_FOR_STANDBY: &str = "SyncRepWaitForLSN";
 
 /// What is to be done about a refusal, where that is not plain from its words.
 fn way_out(code: Option<&SqlState>) -> &'static str {

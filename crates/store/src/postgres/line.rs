@@ -1,5 +1,7 @@
 //! A teller's line to the database: a connection with its statements, opened anew when it broke.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -7,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
+use super::failure::Failure;
 use super::loading::Loading;
 use super::writing::Writing;
 use super::{Engine, Target};
@@ -40,6 +43,10 @@ struct Open {
 
 /// How long the end of a transaction is waited for before the connection is closed instead.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The longest that a new connection's statements may take until they are prepared.
+const PREPARING: Duration = Duration::from_secs(10);
+const PREPARE: &str = "prepare a teller's statements";
 
 /// The plans of a connection are made anew when so much was written on it, then after twice as
 /// much, and so on.
@@ -95,8 +102,12 @@ impl Line {
         }
         self.plan_again_at = self.plan_again_at.max(self.written).saturating_mul(2);
         if let Some(Open { client, .. }) = &self.open {
-            // An engine without it makes its plans in another way.
-            let _ = self.runtime.block_on(client.batch_execute("DISCARD PLANS"));
+            let discard = async { timeout(PATIENCE, client.batch_execute("DISCARD PLANS")).await };
+            // An engine without it makes its plans in another way; a database that does not answer
+            // must not hold up what was committed.
+            if self.runtime.block_on(discard).is_err() {
+                self.hang_up();
+            }
         }
     }
 
@@ -128,8 +139,17 @@ impl Line {
 async fn connect(target: &Target, engine: Engine, application: &str) -> Result<Open, StoreError> {
     let (client, driver) = target.connect(application, engine.teller()).await?;
     let driver = tokio::spawn(driver);
-    let attempt = |error| StoreError::database("prepare a teller's statements", error);
-    let loading = Loading::prepare(&client, engine).await.map_err(attempt)?;
-    let writing = Writing::prepare(&client, engine).await.map_err(attempt)?;
-    Ok(Open { client, statements: Statements { loading, writing }, driver })
+    let prepared = async {
+        let loading = Loading::prepare(&client, engine).await?;
+        Ok(Statements { loading, writing: Writing::prepare(&client, engine).await? })
+    };
+    let statements = match timeout(PREPARING, prepared).await {
+        Ok(prepared) => prepared.map_err(|error| StoreError::database(PREPARE, error))?,
+        Err(_) => {
+            let cause = io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
+            let (failure, cause) = (Failure::Unavailable, Arc::new(cause));
+            return Err(StoreError::Database { attempt: PREPARE, failure, code: None, cause });
+        }
+    };
+    Ok(Open { client, statements, driver })
 }

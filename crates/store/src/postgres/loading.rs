@@ -207,7 +207,10 @@ impl Loading {
             let rows = client.query(&self.find, &[&unknown]).await.map_err(attempt)?;
             for row in &rows {
                 let AccountRow { account, part, .. } = columns::account(row)?;
-                found.insert(account.id(), Place { part, opened: account.opened().clone() });
+                let place = Place { part, opened: account.opened().clone() };
+                if let Some(other) = found.insert(account.id(), place) {
+                    return Err(columns::twice(account.id(), [other.part, part]));
+                }
             }
             places.put(found.iter().map(|(id, place)| (*id, place.clone())));
         }

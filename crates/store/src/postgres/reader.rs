@@ -96,6 +96,9 @@ impl PostgresReader {
         };
         let Some(row) = rows.first() else { return Ok(None) };
         let row = columns::account(row)?;
+        if let Some(other) = rows.get(1) {
+            return Err(columns::twice(id, [row.part, columns::account(other)?.part]));
+        }
         let place = Place { part: row.part, opened: row.account.opened().clone() };
         if self.places.get(id).is_none() {
             self.places.put([(id, place)]);
@@ -147,6 +150,11 @@ impl Reader for PostgresReader {
             for row in query(client, &ACCOUNTS, &[&wanted]).await? {
                 let AccountRow { account, part, .. } = columns::account(&row)?;
                 let place = Place { part, opened: account.opened().clone() };
+                if let Some(other) =
+                    self.places.get(account.id()).filter(|other| other.part != part)
+                {
+                    return Err(columns::twice(account.id(), [other.part, part]));
+                }
                 self.places.put([(account.id(), place)]);
                 found.insert(account.id(), account);
             }

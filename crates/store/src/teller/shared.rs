@@ -99,7 +99,7 @@ fn serve<S: SharedStore>(
 
 /// Serves each of `batch` by itself: one of them is to blame, and the others shall not suffer for
 /// it. What somebody holds is waited for once, and not by everyone who needs it.
-fn one_by_one<S: SharedStore>(store: &mut S, batch: Vec<Slip>, day: &Day<'_>, away: bool) {
+fn one_by_one<S: SharedStore>(store: &mut S, batch: Vec<Slip>, day: &Day<'_>, mut away: bool) {
     let mut held = BTreeSet::new();
     let mut why = None;
     for slip in batch {
@@ -111,6 +111,7 @@ fn one_by_one<S: SharedStore>(store: &mut S, batch: Vec<Slip>, day: &Day<'_>, aw
             continue;
         }
         let failed = serve(store, vec![slip], day, away);
+        away = failed.as_ref().is_some_and(|error| error.chance() == Chance::Later);
         if let Some(error) = failed.filter(|error| error.chance() == Chance::Held) {
             held.extend(needed);
             why = Some(error);

@@ -1,5 +1,8 @@
 -- The schema, and what was done to it so far.
 
+-- Of two that begin at once the second waits for the first; see the table below.
+SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('tongjang.migrations'));
+
 CREATE SCHEMA IF NOT EXISTS tongjang AUTHORIZATION tongjang_owner;
 
 CREATE TABLE IF NOT EXISTS tongjang.migrations (

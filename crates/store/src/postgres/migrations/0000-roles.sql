@@ -14,9 +14,14 @@ EXCEPTION WHEN duplicate_object OR unique_violation THEN
 END
 $$;
 
+-- From PostgreSQL 16 on, who made a role without being a superuser may grant it, to himself too,
+-- and not yet act as it.
 DO $$
+DECLARE
+    needed text := CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 160000
+        THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
-    IF NOT pg_catalog.pg_has_role(current_user, 'tongjang_owner', 'MEMBER') THEN
+    IF NOT pg_catalog.pg_has_role(current_user, 'tongjang_owner', needed) THEN
         GRANT tongjang_owner TO current_user;
     END IF;
 END

@@ -24,8 +24,8 @@ CREATE TABLE tongjang.accounts (
     -- The number of the newest entry; NULL while there is none.
     head_number     bigint,
     balance         numeric(39) NOT NULL DEFAULT 0,
-    held            numeric(39) NOT NULL DEFAULT 0 CHECK (held >= 0),
-    overdraft_limit numeric(39) NOT NULL DEFAULT 0 CHECK (overdraft_limit >= 0),
+    held            numeric(39) NOT NULL DEFAULT 0,
+    overdraft_limit numeric(39) NOT NULL DEFAULT 0,
     credit_count    bigint      NOT NULL DEFAULT 0,
     credit_total    numeric(39) NOT NULL DEFAULT 0,
     head_hash       bytea       NOT NULL CHECK (octet_length(head_hash) = 32),
@@ -41,7 +41,15 @@ CREATE TABLE tongjang.accounts (
              ELSE head_number IS NOT NULL AND head_number = entry_count END),
     CONSTRAINT accounts_totals CHECK (
         credit_count BETWEEN 0 AND entry_count AND credit_total >= 0 AND credit_total >= balance),
-    CONSTRAINT accounts_version CHECK (version > entry_count),
+    CONSTRAINT accounts_version CHECK (version > entry_count AND version < 4611686018427387904),
+    -- A number above all others is none of these, and neither is a time at infinity.
+    CONSTRAINT accounts_limits CHECK (
+        held BETWEEN 0 AND 170141183460469231731687303715884105727
+        AND overdraft_limit BETWEEN 0 AND 170141183460469231731687303715884105727),
+    CONSTRAINT accounts_times CHECK (
+        opened_at BETWEEN '0001-01-01Z' AND '9999-12-31Z'
+        AND last_booked_at BETWEEN '0001-01-01Z' AND '9999-12-31Z'
+        AND changed_at BETWEEN '0001-01-01Z' AND '9999-12-31Z'),
     -- The ledger itself (owner 0) owns the settlement accounts, whose ids have the time zero, and
     -- which alone may stand below zero.
     CONSTRAINT accounts_settlement CHECK (
@@ -57,7 +65,7 @@ CREATE TABLE tongjang.accounts (
 -- for those statements alone that name the column in it: while the tables have no statistics, the
 -- planner would take it for any other that names its first columns. That column never changes, as
 -- an account whose indexes an update concerns is written into each of them anew.
-CREATE INDEX accounts_by_id ON tongjang.accounts (id);
+CREATE UNIQUE INDEX accounts_by_id ON tongjang.accounts (id);
 CREATE INDEX accounts_by_opening ON tongjang.accounts (opened_at, id)
     WHERE opened_at IS NOT NULL;
 CREATE INDEX accounts_by_owner ON tongjang.accounts (part, owner, opened_at, id)
@@ -86,7 +94,7 @@ CREATE TABLE tongjang.entries (
     -- 1 is a credit and -1 is a debit.
     direction        smallint    NOT NULL CHECK (direction IN (1, -1)),
     transaction_id   uuid        NOT NULL,
-    booked_at        timestamptz NOT NULL,
+    booked_at        timestamptz NOT NULL CHECK (booked_at BETWEEN '0001-01-01Z' AND '9999-12-31Z'),
     amount           numeric(39) NOT NULL CHECK (amount BETWEEN 1 AND 79228162514264337593543950336),
     balance_before   numeric(39) NOT NULL,
     balance          numeric(39) NOT NULL,
@@ -128,7 +136,7 @@ CREATE TABLE tongjang.status_changes (
     account_id uuid        NOT NULL,
     version    bigint      NOT NULL CHECK (version > 1),
     status     text        COLLATE "C" NOT NULL CHECK (status IN ('open', 'frozen', 'closed')),
-    changed_at timestamptz NOT NULL,
+    changed_at timestamptz NOT NULL CHECK (changed_at BETWEEN '0001-01-01Z' AND '9999-12-31Z'),
     PRIMARY KEY (part, account_id, version),
     CONSTRAINT status_changes_account FOREIGN KEY (part, account_id)
         REFERENCES tongjang.accounts (part, id)
@@ -140,7 +148,7 @@ CREATE TABLE tongjang.keys (
     scope          uuid        NOT NULL,
     key            text        COLLATE "C" NOT NULL,
     fingerprint    bytea       NOT NULL CHECK (octet_length(fingerprint) = 16),
-    happened_at    timestamptz NOT NULL,
+    happened_at    timestamptz NOT NULL CHECK (happened_at BETWEEN '0001-01-01Z' AND '9999-12-31Z'),
     -- One of these four says what.
     transaction_id uuid,
     opened_id      uuid,

@@ -23,7 +23,8 @@ CREATE TRIGGER ledger_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON tongjang.
     EXECUTE FUNCTION tongjang.refuse('A ledger keeps its id and its parts.');
 CREATE TRIGGER accounts_stay BEFORE DELETE OR TRUNCATE ON tongjang.accounts
     EXECUTE FUNCTION tongjang.refuse('An account is closed, never deleted.');
-CREATE TRIGGER accounts_go_forward BEFORE UPDATE ON tongjang.accounts
+-- After, so that no other trigger changes a row that this one has seen.
+CREATE TRIGGER accounts_go_forward AFTER UPDATE ON tongjang.accounts
     FOR EACH ROW
     WHEN (NEW.version <= OLD.version
         OR NEW.entry_count < OLD.entry_count
@@ -38,8 +39,8 @@ CREATE TRIGGER accounts_go_forward BEFORE UPDATE ON tongjang.accounts
         OR (OLD.status = 'closed' AND NEW.status <> 'closed')
         OR (NEW.part, NEW.id, NEW.owner, NEW.currency, NEW.opened_at)
             IS DISTINCT FROM (OLD.part, OLD.id, OLD.owner, OLD.currency, OLD.opened_at)
-        OR (NEW.bank, NEW.number, NEW.number_made)
-            IS DISTINCT FROM (OLD.bank, OLD.number, OLD.number_made))
+        OR (NEW.bank, NEW.number, NEW.number_made, NEW.held, NEW.overdraft_limit)
+            IS DISTINCT FROM (OLD.bank, OLD.number, OLD.number_made, OLD.held, OLD.overdraft_limit))
     EXECUTE FUNCTION tongjang.refuse('An account only goes forward, and stays what it is.');
 
 -- What is added to an account's history goes on from what was there, without a gap, and ends at the

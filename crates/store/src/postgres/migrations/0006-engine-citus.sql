@@ -24,6 +24,10 @@ ALTER TABLE tongjang.accounts ADD CONSTRAINT accounts_balance
     FOREIGN KEY (part, id, head_number, balance, currency)
     REFERENCES tongjang.entries (part, account_id, number, balance, currency);
 
+-- An index over all parts cannot be unique; verify finds an account that is there twice.
+DROP INDEX tongjang.accounts_by_id;
+CREATE INDEX accounts_by_id ON tongjang.accounts (id);
+
 -- A foreign key is taken between tables that are distributed already, so each is put back after.
 DO $$
 DECLARE
@@ -98,12 +102,12 @@ CREATE TRIGGER account_numbers_not_emptied BEFORE TRUNCATE ON tongjang.account_n
     EXECUTE FUNCTION tongjang.refuse('A number names one account for ever.');
 CREATE TRIGGER accounts_not_emptied BEFORE TRUNCATE ON tongjang.accounts
     EXECUTE FUNCTION tongjang.refuse('An account is closed, never deleted.');
-CREATE TRIGGER accounts_begin BEFORE INSERT ON tongjang.accounts
+CREATE TRIGGER accounts_begin AFTER INSERT ON tongjang.accounts
     FOR EACH ROW
     WHEN (NEW.status <> 'open' OR NEW.version <> 1 OR NEW.entry_count <> 0
         OR NEW.credit_total <> 0 OR NEW.held <> 0 OR NEW.overdraft_limit <> 0)
     EXECUTE FUNCTION tongjang.refuse('An account begins open and empty.');
-CREATE TRIGGER accounts_go_forward BEFORE UPDATE ON tongjang.accounts
+CREATE TRIGGER accounts_go_forward AFTER UPDATE ON tongjang.accounts
     FOR EACH ROW
     WHEN (NEW.version <= OLD.version
         OR NEW.entry_count < OLD.entry_count

@@ -24,7 +24,7 @@ const ALICE: UserId = UserId::from_bits(0xa11ce << 64 | 5);
 pub(crate) const TRIES: u32 = 12_000;
 
 /// Tellers on the ledger at an address, and a clock.
-struct Desk {
+pub(crate) struct Desk {
     postgres: Postgres,
     teller: Teller,
     thread: Option<TellerThread>,
@@ -32,7 +32,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn at(url: &str, tellers: usize, first_tick: u64) -> Self {
+    pub(crate) fn at(url: &str, tellers: usize, first_tick: u64) -> Self {
         let target = Target::new(url, &Passwords::default()).unwrap();
         let postgres = RUNTIME.block_on(Postgres::open(target, PoolLimits::default())).unwrap();
         let stores = (0..tellers).map(|_| postgres.teller().unwrap()).collect();
@@ -55,7 +55,7 @@ impl Desk {
         }
     }
 
-    fn ask(&self, key: Option<&str>, command: Command) -> Result<Answer, StoreError> {
+    pub(crate) fn ask(&self, key: Option<&str>, command: Command) -> Result<Answer, StoreError> {
         let request = self.request(key, command);
         let (tell, told) = channel();
         let reply = Box::new(move |answer| tell.send(answer).unwrap());
@@ -64,7 +64,7 @@ impl Desk {
     }
 
     /// Asks until there is an answer, but not for ever.
-    fn insist(&self, key: &str, command: &Command) -> Answer {
+    pub(crate) fn insist(&self, key: &str, command: &Command) -> Answer {
         for _ in 0..TRIES {
             match self.ask(Some(key), command.clone()) {
                 Ok(answer) => return answer,
@@ -83,7 +83,7 @@ impl Drop for Desk {
     }
 }
 
-fn opening(number: &str) -> Command {
+pub(crate) fn opening(number: &str) -> Command {
     Command::Open {
         owner: ALICE,
         currency: Currency::KRW,
@@ -93,7 +93,7 @@ fn opening(number: &str) -> Command {
     }
 }
 
-fn deposit(account: AccountId, minor: i128) -> Command {
+pub(crate) fn deposit(account: AccountId, minor: i128) -> Command {
     let (memo, metadata) = (Memo::new("급여").unwrap(), Metadata::EMPTY);
     Command::Deposit { account, amount: Amount::new(minor).unwrap(), memo, metadata }
 }
@@ -103,14 +103,14 @@ fn withdraw(account: AccountId, minor: i128) -> Command {
     Command::Withdraw { account, amount: Amount::new(minor).unwrap(), memo, metadata }
 }
 
-fn opened(answer: &Answer) -> AccountId {
+pub(crate) fn opened(answer: &Answer) -> AccountId {
     match &answer.outcome {
         Ok(Event::Opened(opening)) => opening.account.id,
         other => panic!("not opened: {other:?}"),
     }
 }
 
-fn balance(desk: &Desk, account: AccountId) -> i128 {
+pub(crate) fn balance(desk: &Desk, account: AccountId) -> i128 {
     desk.postgres.reader().account(account).unwrap().unwrap().balance().minor()
 }
 
