@@ -6,6 +6,7 @@ mod certificates;
 mod certify;
 mod cluster;
 mod killed;
+mod migrating;
 mod pool;
 mod reach;
 mod ready;
