@@ -478,6 +478,7 @@ const FOUND_AFTERWARDS_ON_CITUS: [&str; 9] = [
     "history beyond the head",
     "a head with another hash",
     "a head with other totals",
+    "an account that is there already, in another part",
 ];
 
 /// Every right on the tables.
