@@ -289,8 +289,10 @@ fn several_servers(
                     .iter()
                     .enumerate()
                     .map(|(nth, served)| {
-                        let (ask, seed) = (&ask, 1 << 20 | u64::from(round) << 8 | nth as u64);
-                        let seed = seed << 1 | several as u64;
+                        // Each load draws keys of its own, or it would only ask again.
+                        let seed = (1 + latency_ms.unwrap_or(0)) << 24;
+                        let seed = seed | u64::from(round) << 8 | (nth << 1 | several) as u64;
+                        let ask = &ask;
                         let address = served.address.clone();
                         scope.spawn(move || {
                             let group = Group { ask, connections: share, per_second: None };

@@ -468,7 +468,7 @@ fn attacks() -> Vec<(&'static str, String, &'static str)> {
 
 /// What goes through where the tables are distributed, as the guards that compare rows are not
 /// there, and is found by `verify`.
-const FOUND_AFTERWARDS_ON_CITUS: [&str; 9] = [
+const FOUND_AFTERWARDS_ON_CITUS: [&str; 10] = [
     "a wrong sum",
     "a credit of another transaction",
     "a credit of another kind",
