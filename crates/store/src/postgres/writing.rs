@@ -303,8 +303,8 @@ impl<'a> Rows<'a> {
             }
             rows.key(event, changed, parts);
         }
-        // Neighbours in the indexes are added one after another, which is a third cheaper than in
-        // the order in which they were booked.
+        // Those of one account are held to each other, and neighbours in the indexes are added one
+        // after another.
         entries.sort_by_key(|side| (side.part, side.entry.account));
         rows.entries(&entries);
         rows.move_on(book);
