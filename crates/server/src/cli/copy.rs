@@ -34,7 +34,7 @@ pub(super) struct CopyArgs {
     /// Where to: a folder, or postgres://…
     #[arg(long, value_name = "DIR|URL", value_parser = OfPlace)]
     to: Place,
-    /// A file with the password for the database in its first line
+    /// A file with the password for the database, and nothing else
     #[arg(long = "store-password-file", env = "TONGJANG_STORE_PASSWORD_FILE", value_name = "FILE")]
     password_file: Option<PathBuf>,
 }

@@ -34,7 +34,7 @@ pub struct StoreArgs {
                      password in it; see --store-password-file"
     )]
     pub store: Option<StoreUrl>,
-    /// A file with the password for --store in its first line
+    /// A file with the password for --store, and nothing else
     #[arg(
         long = "store-password-file",
         env = "TONGJANG_STORE_PASSWORD_FILE",
