@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+use tokio::time::timeout;
 use tongjang_core::Timestamp;
 
 use super::{Credential, SecretHash};
@@ -19,6 +22,9 @@ const COUNTS: i64 = 1_000_000;
 /// them would, once it no longer counts.
 const STALE: i64 = COUNTS / 2;
 
+/// How long somebody waits for another's look-up.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// What was found under a hash. Bounded; sharded so that requests do not wait for each other.
 #[derive(Debug)]
 pub(crate) struct Cache {
@@ -28,6 +34,9 @@ pub(crate) struct Cache {
     /// Counts deletions. What was looked up before one is not put in after it, since it may be
     /// what was deleted.
     generation: AtomicU64,
+    /// Who looks something up has the turn of its shard, so that many callers with one token are
+    /// one look-up: where the directory is far away, theirs would be answered too late to count.
+    turns: [AsyncMutex<()>; SHARDS],
 }
 
 #[derive(Debug)]
@@ -43,7 +52,14 @@ impl Cache {
     /// With nothing in it. If it is `shared`, other servers may delete what is looked up, and it is
     /// looked up again within a second.
     pub(crate) fn new(shared: bool) -> Self {
-        Self { shards: Default::default(), shared, generation: AtomicU64::new(0) }
+        let (shards, turns) = Default::default();
+        Self { shards, shared, generation: AtomicU64::new(0), turns }
+    }
+
+    /// The turn to look `hash` up, which is waited for; `None` if that takes too long, and then
+    /// everybody looks it up for himself.
+    pub(crate) async fn turn(&self, hash: &SecretHash) -> Option<MutexGuard<'_, ()>> {
+        timeout(PATIENCE, self.turns[Self::place(hash)].lock()).await.ok()
     }
 
     /// The credential, or the generation to hand to [`put`](Self::put) once it is looked up.
@@ -65,6 +81,14 @@ impl Cache {
             }
             _ => Err(generation),
         }
+    }
+
+    /// What was found so shortly before `now`, or after it, that nobody need look it up again.
+    pub(crate) fn fresh(&self, hash: &SecretHash, now: Timestamp) -> Option<Credential> {
+        let shard = self.shard(hash).lock();
+        let found = shard.get(hash)?;
+        let apart = now.micros().abs_diff(found.at.micros());
+        (!self.shared || apart < STALE.unsigned_abs()).then_some(found.credential)
     }
 
     /// Remembers what was looked up since `now`, unless something was deleted since `generation`.
@@ -97,7 +121,11 @@ impl Cache {
     }
 
     fn shard(&self, hash: &SecretHash) -> &Mutex<HashMap<SecretHash, Found>> {
-        &self.shards[usize::from(hash.bytes()[0]) % SHARDS]
+        &self.shards[Self::place(hash)]
+    }
+
+    fn place(hash: &SecretHash) -> usize {
+        usize::from(hash.bytes()[0]) % SHARDS
     }
 }
 
