@@ -3,7 +3,7 @@
 //!
 //! `target` knows the way to the database, `schema` what must stand in it. A teller has a `line` of
 //! his own; `batch` is his store: `loading` locks and brings in, `book` lends it to the rules,
-//! `writing` adds what they decided. Queries go through `reader`.
+//! `rows` are what they decided, and `writing` adds them. Queries go through `reader`.
 
 mod address;
 mod batch;
@@ -31,6 +31,7 @@ mod range;
 mod reader;
 mod refusals;
 mod rehearsal;
+mod rows;
 pub mod schema;
 mod session;
 mod target;

@@ -4,9 +4,10 @@
 //! `commit` adds what it did and commits. A connection that breaks while the COMMIT is under way
 //! leaves the question whether it was done; the next connection finds that out, by the same locks.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 
-use tokio_postgres::error::{DbError, Severity};
+use tokio_postgres::error::Severity;
 use tongjang_core::{AccountId, Command, Event, Request, Timestamp, Tried, UserId};
 
 use super::book::PostgresBook;
@@ -14,8 +15,8 @@ use super::line::Line;
 use super::loading::{Locks, Wanted};
 use super::places::{Parts, Place, Places};
 use super::refusals;
+use super::rows::Rows;
 use super::values::{Instant, Uuid};
-use super::writing::Rows;
 use super::{Counters, Engine, Target};
 use crate::{Release, Room, SharedStore, Store, StoreError};
 
@@ -78,41 +79,52 @@ impl PostgresStore {
         Ok(())
     }
 
+    /// Adds what the batch did and commits. Where the database holds the batch together by itself,
+    /// both are sent at once: what is locked waits for one way there and back less.
     fn write(&mut self) -> Result<(), StoreError> {
         let Self { line, parts, book, .. } = self;
         let rows = Rows::of(book, *parts);
         self.counters.batch(book.events.len());
-        line.go_on(async |client, statements| {
-            // A key, a number or a settlement account that somebody else was faster with is there
-            // when the batch is decided again.
-            let attempt = |error| StoreError::database("book a batch", error).again_if_taken();
-            if !rows.is_empty() {
-                let written = statements.writing.write(client, &rows).await.map_err(attempt)?;
-                if !written.all_heads {
-                    return Err(StoreError::Damaged {
-                        place: "tongjang.accounts".to_owned(),
-                        what: "an account that was locked is not where it was".to_owned(),
-                    });
-                }
+        let (commit_is_out, is_undone) = (Cell::new(false), Cell::new(false));
+        let failed = |attempt, error: tokio_postgres::Error| {
+            is_undone.set(says_undone(&error));
+            StoreError::database(attempt, error)
+        };
+        let committed = line.go_on(async |client, statements| {
+            let writing = &statements.writing;
+            let write = async {
+                let written = writing.write(client, &rows).await;
+                // A key, a number or a settlement account that somebody else was faster with is
+                // there when the batch is decided again.
+                written.map_err(|error| failed("book a batch", error).again_if_taken())
+            };
+            let commit = async {
+                commit_is_out.set(true);
+                let committed = client.batch_execute("COMMIT").await;
+                committed.map_err(|error| failed("commit a batch", error))
+            };
+            if writing.is_held_together(&rows) {
+                // The COMMIT is sent after all of the batch is. If the database refuses that, it
+                // ends the transaction without a trace.
+                let (written, ()) = tokio::try_join!(biased; write, commit)?;
+                assert!(written.all_heads, "entries are not added without their accounts' heads");
+                return Ok(());
             }
-            Ok(())
-        })?;
-        let mut refused = false;
-        let committed = line.go_on(async |client, _| {
-            client.batch_execute("COMMIT").await.map_err(|error| {
-                // Only an error that leaves the session as it is says that nothing was done.
-                let severity = error.as_db_error().and_then(DbError::parsed_severity);
-                refused = severity == Some(Severity::Error);
-                StoreError::database("commit a batch", error)
-            })
+            if !write.await?.all_heads {
+                return Err(StoreError::Damaged {
+                    place: "tongjang.accounts".to_owned(),
+                    what: "an account that was locked is not where it was".to_owned(),
+                });
+            }
+            commit.await
         });
         match committed {
-            Err(error) if !refused => self.find_out(&error),
+            Err(error) if commit_is_out.get() && !is_undone.get() => self.find_out(&error),
             other => other,
         }
     }
 
-    /// Whether the batch whose COMMIT broke off was committed after all. The locks of the batch
+    /// Whether the batch at whose end the connection broke was committed after all. The locks of the batch
     /// are taken again: who gets them comes after its end, whatever that was.
     fn find_out(&mut self, broken: &StoreError) -> Result<(), StoreError> {
         self.counters.broken();
@@ -131,7 +143,7 @@ impl PostgresStore {
         }
         let Self { line, locks, engine, .. } = self;
         let mut last = unknown(broken);
-        for pause in [0, 50, 200, 500, 1_000] {
+        for pause in [0, 50, 200, 500, 1_000, 1_000, 1_000] {
             std::thread::sleep(std::time::Duration::from_millis(pause));
             let found = line.run(async |client, statements| {
                 let attempt = |error| StoreError::database("find out about a commit", error);
@@ -187,13 +199,8 @@ impl PostgresStore {
 
     /// Ends the batch under way without a trace, and gives what it has brought in.
     pub(super) fn taken(&mut self) -> PostgresBook {
-        self.give_up();
-        std::mem::replace(&mut self.book, PostgresBook::new(self.parts, self.clock))
-    }
-
-    /// Ends a transaction of which nothing is to stay.
-    fn give_up(&mut self) {
         self.line.give_up();
+        std::mem::replace(&mut self.book, PostgresBook::new(self.parts, self.clock))
     }
 }
 
@@ -258,17 +265,12 @@ impl Store for PostgresStore {
         match &committed {
             Ok(()) => {
                 self.clock = self.clock.max(self.book.earliest);
-                let opened = self.book.held.values().filter(|held| held.locked_at.is_none());
-                let places = opened.map(|held| {
-                    let (part, opened) = (held.part, held.account.opened().clone());
-                    (held.account.id(), Place { part, opened })
-                });
-                self.places.put(places.collect::<Vec<_>>());
+                self.places.put(self.book.opened());
                 self.line.wrote(self.book.events.len());
             }
             Err(error) => {
                 self.counters.failed(error);
-                self.give_up();
+                self.line.give_up();
             }
         }
         release(committed.clone());
@@ -295,6 +297,17 @@ impl SharedStore for PostgresStore {
         let touched = requests.iter().map(|request| touched(request, *parts, &found));
         Ok(Some(touched.collect()))
     }
+}
+
+/// Whether the database says that nothing was done: by an error that leaves the session as it is,
+/// and that is none of a connection further on (class 08, 40003).
+fn says_undone(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|told| {
+        let code = told.code().code();
+        told.parsed_severity() == Some(Severity::Error)
+            && !code.starts_with("08")
+            && code != "40003"
+    })
 }
 
 /// The parts of the accounts, the key and the number of a request.

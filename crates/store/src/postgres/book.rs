@@ -8,7 +8,7 @@ use tongjang_core::{
     Timestamp, UserId,
 };
 
-use super::places::Parts;
+use super::places::{Parts, Place};
 use crate::StoreError;
 
 /// The accounts, numbers and keys of one batch.
@@ -59,6 +59,16 @@ impl PostgresBook {
             self.parts.of_owner(opened.owner)
         }
     }
+
+    /// The accounts that the batch opened, and where they are.
+    pub(super) fn opened(&self) -> Vec<(AccountId, Place)> {
+        let opened = self.held.values().filter(|held| held.locked_at.is_none());
+        let places = opened.map(|held| {
+            let (part, opened) = (held.part, held.account.opened().clone());
+            (held.account.id(), Place { part, opened })
+        });
+        places.collect()
+    }
 }
 
 impl Book for PostgresBook {
@@ -86,8 +96,7 @@ impl Book for PostgresBook {
     }
 
     fn settlement(&self, currency: Currency, owner: UserId) -> AccountId {
-        let part = self.parts.of_owner(owner);
-        let own = AccountId::settlement(currency, part.unsigned_abs());
+        let (part, own) = self.parts.settlement_of(currency, owner);
         let stand_in = || self.stand_ins.get(&(currency, part)).copied();
         if self.held.contains_key(&own) { own } else { stand_in().unwrap_or(own) }
     }

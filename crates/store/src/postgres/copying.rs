@@ -13,9 +13,9 @@ use tongjang_core::{AccountId, Book, Event, Opened, Timestamp};
 use super::book::PostgresBook;
 use super::line::{Line, Statements};
 use super::loading::Locks;
-use super::places::{Parts, Place, Places};
+use super::places::{Parts, Places};
+use super::rows::Rows;
 use super::values::Uuid;
-use super::writing::Rows;
 use super::{Postgres, columns};
 use crate::StoreError;
 
@@ -95,6 +95,8 @@ impl Copying {
             let sql = "INSERT INTO tongjang.copies (source) VALUES ($1)";
             client.execute(sql, &[&Uuid(source)]).await.map_err(attempt)?;
             client.batch_execute("COMMIT").await.map_err(attempt)?;
+            // Whoever starts from now on sees that row. Who started before it is connected.
+            check_alone(client).await?;
             Ok(Some((0, false)))
         })?;
         let Some((done, is_finished)) = found else {
@@ -143,7 +145,7 @@ impl Copying {
         });
         match added {
             Ok(book) => {
-                batch.remember(&book);
+                places.put(book.opened());
                 self.done = after;
                 self.line.wrote(book.events.len());
                 Ok(())
@@ -216,18 +218,9 @@ impl Batch<'_> {
         Ok(book)
     }
 
+    /// The settlement account of the part that `account` is in.
     fn own_settlement(&self, account: &Opened) -> AccountId {
-        let part = self.parts.of_owner(account.owner);
-        AccountId::settlement(account.currency, part.unsigned_abs())
-    }
-
-    fn remember(&self, book: &PostgresBook) {
-        let opened = book.held.values().filter(|held| held.locked_at.is_none());
-        let places = opened.map(|held| {
-            let (part, opened) = (held.part, held.account.opened().clone());
-            (held.account.id(), Place { part, opened })
-        });
-        self.places.put(places.collect::<Vec<_>>());
+        self.parts.settlement_of(account.currency, account.owner).1
     }
 }
 

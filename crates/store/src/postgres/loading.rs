@@ -180,8 +180,7 @@ impl Loading {
             }
         }
         for (currency, owner) in &wanted.openings {
-            let part = parts.of_owner(*owner);
-            let settlement = AccountId::settlement(*currency, part.unsigned_abs());
+            let (part, settlement) = parts.settlement_of(*currency, *owner);
             locks.insert((part, Uuid(settlement.bits())));
         }
         Ok(locks)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
-use tongjang_core::{AccountId, AccountNumber, Bank, Opened, UserId};
+use tongjang_core::{AccountId, AccountNumber, Bank, Currency, Opened, UserId};
 
 /// How a ledger is divided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +41,12 @@ impl Parts {
         sha.update(number.bare());
         let hash = sha.finalize();
         self.part(u16::from_be_bytes([hash[0], hash[1]]))
+    }
+
+    /// The part of `owner`, and its own settlement account in `currency`.
+    pub(super) fn settlement_of(self, currency: Currency, owner: UserId) -> (i16, AccountId) {
+        let part = self.of_owner(owner);
+        (part, AccountId::settlement(currency, part.unsigned_abs()))
     }
 
     /// The part of a settlement account, which its id names.

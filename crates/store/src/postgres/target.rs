@@ -42,7 +42,7 @@ impl Host {
         self.name.starts_with('/')
     }
 
-    /// Whether what is sent there leaves the machine.
+    /// Whether what is sent there stays on this machine.
     fn is_here(&self) -> bool {
         let by_name = self.name.eq_ignore_ascii_case("localhost")
             || self.name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());

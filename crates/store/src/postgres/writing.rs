@@ -1,19 +1,11 @@
-//! What a batch did, as rows: everything is added by one statement a table, and entries by the one
+//! How a batch is written: everything is added by one statement a table, and entries by the one
 //! that moves their accounts' heads on, so that the database never sees the one without the other.
 
-use std::collections::BTreeMap;
-
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement};
-use tongjang_core::{AccountId, Entry, Event, Opened, Transaction};
 
 use super::Engine;
-use super::book::PostgresBook;
 use super::by_part::ByPart;
-use super::columns::{self, bigint};
-use super::places::Parts;
-use super::refusals;
-use super::values::{Instant, Numeric, Uuid};
+use super::rows::{Rows, Values};
 
 /// The statements that write a batch.
 pub(super) struct Writing {
@@ -128,6 +120,13 @@ impl Writing {
         })
     }
 
+    /// Whether the database refuses `rows` by itself if not all of them can be written. An account
+    /// of which only the status changes is locked at its version, and that it still has it is to
+    /// be seen by how many rows were changed; so is all of it where the tables are distributed.
+    pub(super) fn is_held_together(&self, rows: &Rows<'_>) -> bool {
+        self.distributed.is_none() && rows.changes.part.is_empty()
+    }
+
     /// Adds `rows`. All statements are sent at once.
     pub(super) async fn write(&self, client: &Client, rows: &Rows<'_>) -> Result<Written, Error> {
         if let Some(distributed) = &self.distributed {
@@ -205,240 +204,4 @@ pub(super) struct Written {
 
 async fn add(client: &Client, statement: &Statement, values: Values<'_>) -> Result<u64, Error> {
     if values.is_empty() { Ok(0) } else { client.execute(statement, &values).await }
-}
-
-/// The columns of some rows; none, if there is no row.
-type Values<'a> = Vec<&'a (dyn ToSql + Sync)>;
-
-/// The rows of a batch, a column a field.
-#[derive(Default)]
-pub(super) struct Rows<'a> {
-    accounts: Accounts<'a>,
-    numbers: Numbers<'a>,
-    entries: Entries<'a>,
-    heads: Heads<'a>,
-    changes: Changes,
-    keys: Keys<'a>,
-}
-
-macro_rules! columns {
-    ($name:ident $(<$life:lifetime>)? { $($column:ident: $kind:ty),* $(,)? }) => {
-        #[derive(Default)]
-        struct $name $(<$life>)? { $($column: Vec<$kind>),* }
-
-        impl $(<$life>)? $name $(<$life>)? {
-            fn values(&self) -> Values<'_> {
-                if self.part.is_empty() { Vec::new() } else { vec![$(&self.$column),*] }
-            }
-        }
-    };
-}
-
-columns!(Accounts<'a> {
-    part: i16, id: Uuid, owner: Uuid, currency: &'a str, bank: Option<&'a str>,
-    number: Option<&'a str>, number_made: bool, opened_at: Instant, hash: Vec<u8>,
-});
-columns!(Numbers<'a> { part: i16, bank: &'a str, bare: String, account: Uuid });
-columns!(Entries<'a> {
-    part: i16, account: Uuid, number: i64, previous_number: Option<i64>, currency: &'a str,
-    kind: i16, direction: i16, transaction: Uuid, booked_at: Instant, amount: Numeric,
-    balance_before: Numeric, balance: Numeric, credit_count: i64, credit_total: Numeric,
-    counterparty: Option<Uuid>, memo: &'a str, metadata: Option<String>, hash: &'a [u8],
-});
-columns!(Heads<'a> {
-    part: i16, id: Uuid, version_before: i64, status: &'static str, entry_count: i64,
-    balance: Numeric, credit_count: i64, credit_total: Numeric, head_hash: &'a [u8],
-    last_booked_at: Instant, changed_at: Instant, version: i64,
-});
-columns!(Changes {
-    part: i16, account: Uuid, version: i64, status: &'static str, changed_at: Instant,
-});
-columns!(Keys<'a> {
-    part: i16, scope: Uuid, key: &'a str, fingerprint: &'a [u8], happened_at: Instant,
-    transaction: Option<Uuid>, opened: Option<Uuid>, changed: Option<Uuid>,
-    refusal: Option<String>, version: Option<i64>,
-});
-
-impl<'a> Rows<'a> {
-    /// The rows of everything that `book` did.
-    pub(super) fn of(book: &'a PostgresBook, parts: Parts) -> Self {
-        let mut rows = Self::default();
-        // Several changes of one account are numbered back from the version it has now.
-        let mut versions: BTreeMap<AccountId, u64> = BTreeMap::new();
-        for held in book.held.values() {
-            versions.insert(held.account.id(), held.locked_at.unwrap_or(1));
-        }
-        let mut step = |id: &AccountId| {
-            let version = versions.get_mut(id).expect("what a batch does is on its accounts");
-            *version += 1;
-            *version
-        };
-        let mut entries = Vec::new();
-        for event in &book.events {
-            let mut changed = None;
-            match event {
-                Event::Opened(opening) => {
-                    if let Some(settlement) = &opening.settlement {
-                        rows.open(book, settlement, false, parts);
-                    }
-                    rows.open(book, &opening.account, opening.number_made, parts);
-                }
-                Event::Booked(booked) => {
-                    for entry in &booked.transaction.entries {
-                        step(&entry.account);
-                    }
-                    entries.extend(sides(book, &booked.transaction));
-                }
-                Event::StatusChanged(change) => {
-                    let version = bigint(step(&change.account));
-                    let rows = &mut rows.changes;
-                    rows.part.push(part_in(book, change.account));
-                    rows.account.push(Uuid(change.account.bits()));
-                    rows.version.push(version);
-                    rows.status.push(change.status.as_str());
-                    rows.changed_at.push(Instant(change.at));
-                    changed = Some(version);
-                }
-                Event::Refused(_) => {}
-            }
-            rows.key(event, changed, parts);
-        }
-        // Those of one account are held to each other, and neighbours in the indexes are added one
-        // after another.
-        entries.sort_by_key(|side| (side.part, side.entry.account));
-        rows.entries(&entries);
-        rows.move_on(book);
-        rows
-    }
-
-    /// Whether there is nothing to write.
-    pub(super) fn is_empty(&self) -> bool {
-        self.accounts.id.is_empty()
-            && self.entries.part.is_empty()
-            && self.keys.part.is_empty()
-            && self.changes.part.is_empty()
-    }
-
-    fn open(&mut self, book: &PostgresBook, opened: &'a Opened, number_made: bool, parts: Parts) {
-        let rows = &mut self.accounts;
-        rows.part.push(book.part_of(opened));
-        rows.id.push(Uuid(opened.id.bits()));
-        rows.owner.push(Uuid(opened.owner.bits()));
-        rows.currency.push(opened.currency.code());
-        let place = opened.place.as_ref();
-        rows.bank.push(place.map(|(bank, _)| bank.as_str()));
-        rows.number.push(place.map(|(_, number)| number.as_str()));
-        rows.number_made.push(number_made);
-        rows.opened_at.push(Instant(opened.opened_at));
-        rows.hash.push(tongjang_core::chain::genesis(opened).bytes().to_vec());
-        if let Some((bank, number)) = place {
-            self.numbers.part.push(parts.of_number(bank, number));
-            self.numbers.bank.push(bank.as_str());
-            self.numbers.bare.push(number.bare());
-            self.numbers.account.push(Uuid(opened.id.bits()));
-        }
-    }
-
-    /// Adds `sides`, those of an account one after another.
-    fn entries(&mut self, sides: &[Side<'a>]) {
-        let rows = &mut self.entries;
-        let mut before = None;
-        for Side { part, transaction, entry, with_metadata } in sides {
-            let (sign, amount) = (columns::sign(entry.direction), entry.amount.minor());
-            let number = bigint(entry.number.get());
-            let is_first = before.replace(entry.account) != Some(entry.account);
-            let metadata = with_metadata.then(|| columns::write_metadata(&transaction.metadata));
-            rows.part.push(*part);
-            rows.account.push(Uuid(entry.account.bits()));
-            rows.number.push(number);
-            rows.previous_number.push((is_first && number > 1).then_some(number - 1));
-            rows.currency.push(transaction.currency.code());
-            rows.kind.push(transaction.kind.byte().into());
-            rows.direction.push(sign);
-            rows.transaction.push(Uuid(transaction.id.bits()));
-            rows.booked_at.push(Instant(transaction.booked_at));
-            rows.amount.push(Numeric(amount));
-            rows.balance_before.push(Numeric(entry.balance.minor() - i128::from(sign) * amount));
-            rows.balance.push(Numeric(entry.balance.minor()));
-            rows.credit_count.push(bigint(entry.credit_count));
-            rows.credit_total.push(Numeric(entry.credit_total.minor()));
-            rows.counterparty.push(entry.counterparty.map(|id| Uuid(id.bits())));
-            rows.memo.push(entry.memo.as_str());
-            rows.metadata.push(metadata.flatten());
-            rows.hash.push(entry.hash.bytes());
-        }
-    }
-
-    fn key(&mut self, event: &'a Event, version: Option<i64>, parts: Parts) {
-        let Some(used) = event.key() else { return };
-        let rows = &mut self.keys;
-        rows.part.push(parts.of_owner(used.scope));
-        rows.scope.push(Uuid(used.scope.bits()));
-        rows.key.push(used.key.as_str());
-        rows.fingerprint.push(used.fingerprint.bytes());
-        rows.happened_at.push(Instant(event.at()));
-        let (mut transaction, mut opened, mut changed, mut refusal) = (None, None, None, None);
-        match event {
-            Event::Booked(booked) => transaction = Some(Uuid(booked.transaction.id.bits())),
-            Event::Opened(opening) => opened = Some(Uuid(opening.account.id.bits())),
-            Event::StatusChanged(change) => changed = Some(Uuid(change.account.bits())),
-            Event::Refused(refused) => {
-                refusal = Some(refusals::write(&refused.rejection, &refused.command));
-            }
-        }
-        rows.transaction.push(transaction);
-        rows.opened.push(opened);
-        rows.changed.push(changed);
-        rows.refusal.push(refusal);
-        rows.version.push(version);
-    }
-
-    /// The heads of the accounts that changed, in the order in which they were locked.
-    fn move_on(&mut self, book: &'a PostgresBook) {
-        let moved =
-            book.held.values().filter(|held| held.account.version() != held.locked_at.unwrap_or(1));
-        let mut moved: Vec<_> = moved.collect();
-        moved.sort_by_key(|held| (held.part, held.account.id()));
-        let rows = &mut self.heads;
-        for held in moved {
-            let (account, at) = (&held.account, held.account.standing());
-            rows.part.push(held.part);
-            rows.id.push(Uuid(account.id().bits()));
-            rows.version_before.push(bigint(held.locked_at.unwrap_or(1)));
-            rows.status.push(at.status.as_str());
-            rows.entry_count.push(bigint(at.entry_count));
-            rows.balance.push(Numeric(account.balance().minor()));
-            rows.credit_count.push(bigint(at.credit_count));
-            rows.credit_total.push(Numeric(at.credit_total.minor()));
-            rows.head_hash.push(at.head_hash.bytes());
-            rows.last_booked_at.push(Instant(at.last_booked_at));
-            rows.changed_at.push(Instant(held.changed_at));
-            rows.version.push(bigint(at.version));
-        }
-    }
-}
-
-/// An entry of the batch, with what it shares with the other side.
-struct Side<'a> {
-    part: i16,
-    transaction: &'a Transaction,
-    entry: &'a Entry,
-    /// Whether the transaction's metadata stands on this side.
-    with_metadata: bool,
-}
-
-/// The debit and the credit of `transaction`; its metadata stands on the debit.
-fn sides<'a>(book: &PostgresBook, transaction: &'a Transaction) -> [Side<'a>; 2] {
-    let [debit, credit] = &transaction.entries[..] else {
-        unreachable!("a transaction has one debit and one credit")
-    };
-    [(debit, true), (credit, false)].map(|(entry, with_metadata)| {
-        let part = part_in(book, entry.account);
-        Side { part, transaction, entry, with_metadata }
-    })
-}
-
-/// The part of an account of the batch.
-fn part_in(book: &PostgresBook, id: AccountId) -> i16 {
-    book.held.get(&id).expect("what a batch does is on its accounts").part
 }
