@@ -1,6 +1,6 @@
 //! What keys stand for: from rows of `tongjang.keys` back to the events.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use tokio_postgres::{Client, Row, Statement};
 use tongjang_core::{
@@ -83,9 +83,8 @@ pub(super) struct Statements {
 impl Statements {
     pub(super) async fn prepare(client: &Client) -> Result<Self, tokio_postgres::Error> {
         let entries = format!(
-            "SELECT {ENTRY} FROM unnest($1::smallint[]) AS p (part)
-                CROSS JOIN unnest($2::uuid[]) AS w (id)
-                JOIN tongjang.entries AS e ON e.part = p.part AND e.transaction_id = w.id
+            "SELECT {ENTRY} FROM unnest($1::smallint[], $2::uuid[]) AS w (part, id)
+                JOIN tongjang.entries AS e ON e.part = w.part AND e.transaction_id = w.id
                     AND e.booked_at IS NOT NULL"
         );
         let accounts =
@@ -109,10 +108,13 @@ impl Statements {
         parts: Parts,
         keys: Vec<KeyRow>,
     ) -> Result<Vec<(UserId, IdempotencyKey, Event)>, StoreError> {
-        let (mut transactions, mut accounts, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut transactions, mut accounts, mut changes) =
+            (BTreeSet::new(), Vec::new(), Vec::new());
         for key in &keys {
             match &key.stands_for {
-                StandsFor::Transaction(id) => transactions.push(Uuid(id.bits())),
+                StandsFor::Transaction(id) => {
+                    transactions.insert((parts.of_owner(key.used.scope), *id));
+                }
                 StandsFor::Opening(id) => accounts.push(Uuid(id.bits())),
                 StandsFor::Change { account, version } => {
                     changes.push((Uuid(account.bits()), *version));
@@ -120,15 +122,8 @@ impl Statements {
                 StandsFor::Refusal(_) => {}
             }
         }
-        let attempt = |error| StoreError::database("look up what keys stand for", error);
-        let every = every(parts);
-        let booked = match transactions.is_empty() {
-            true => BTreeMap::new(),
-            false => {
-                let rows = client.query(&self.entries, &[&every, &transactions]).await;
-                assembled(&rows.map_err(attempt)?)?
-            }
-        };
+        let attempt = |error| StoreError::database(LOOK_UP, error);
+        let booked = self.transactions(client, parts, transactions).await?;
         let mut opened = HashMap::new();
         if !accounts.is_empty() {
             for row in client.query(&self.accounts, &[&accounts]).await.map_err(attempt)? {
@@ -139,7 +134,7 @@ impl Statements {
         let mut changed = HashMap::new();
         if !changes.is_empty() {
             let (ids, versions): (Vec<Uuid>, Vec<i64>) = changes.into_iter().unzip();
-            let rows = client.query(&self.changes, &[&every, &ids, &versions]).await;
+            let rows = client.query(&self.changes, &[&every(parts), &ids, &versions]).await;
             for row in rows.map_err(attempt)? {
                 let (Uuid(id), version): (_, i64) = (row.get(0), row.get(1));
                 changed.insert((id, version), columns::status(row.get(2)));
@@ -169,7 +164,44 @@ impl Statements {
         });
         found.collect()
     }
+
+    /// Those of the transactions `wanted` that there are, each of which most likely has both of its
+    /// sides in the part that is told with it.
+    async fn transactions(
+        &self,
+        client: &Client,
+        parts: Parts,
+        wanted: BTreeSet<(i16, TransactionId)>,
+    ) -> Result<BTreeMap<TransactionId, Transaction>, StoreError> {
+        let mut sides = self.sides(client, &wanted).await?;
+        let has_both = |id: &TransactionId| sides.get(id).is_some_and(|sides| sides.len() == 2);
+        let missing = wanted.iter().map(|(_, id)| *id).filter(|id| !has_both(id));
+        let anywhere = missing.flat_map(|id| every(parts).into_iter().map(move |at| (at, id)));
+        let anywhere = anywhere.collect();
+        sides.extend(self.sides(client, &anywhere).await?);
+        sides.into_iter().map(|(id, sides)| Ok((id, transaction(sides)?))).collect()
+    }
+
+    /// The sides of transactions that are in the parts `among`.
+    async fn sides(
+        &self,
+        client: &Client,
+        among: &BTreeSet<(i16, TransactionId)>,
+    ) -> Result<Sides, StoreError> {
+        if among.is_empty() {
+            return Ok(Sides::new());
+        }
+        let (parts, ids): (Vec<i16>, Vec<Uuid>) =
+            among.iter().map(|(part, id)| (*part, Uuid(id.bits()))).unzip();
+        let rows = client.query(&self.entries, &[&parts, &ids]).await;
+        sides(&rows.map_err(|error| StoreError::database(LOOK_UP, error))?)
+    }
 }
+
+const LOOK_UP: &str = "look up what keys stand for";
+
+/// Entries by their transactions.
+type Sides = BTreeMap<TransactionId, Vec<EntryRow>>;
 
 /// Every part, as a column takes them.
 pub(super) fn every(parts: Parts) -> Vec<i16> {
@@ -189,13 +221,16 @@ pub(super) fn refused(text: &str, key: &KeyRow) -> Option<Event> {
 
 /// The transactions that rows of [`ENTRY`] belong to.
 pub(super) fn assembled(rows: &[Row]) -> Result<BTreeMap<TransactionId, Transaction>, StoreError> {
-    let mut entries: BTreeMap<TransactionId, Vec<EntryRow>> = BTreeMap::new();
+    sides(rows)?.into_iter().map(|(id, sides)| Ok((id, transaction(sides)?))).collect()
+}
+
+fn sides(rows: &[Row]) -> Result<Sides, StoreError> {
+    let mut sides = Sides::new();
     for row in rows {
         let row = columns::entry(row)?;
-        entries.entry(row.row.transaction).or_default().push(row);
+        sides.entry(row.row.transaction).or_default().push(row);
     }
-    let transactions = entries.into_iter().map(|(id, rows)| Ok((id, transaction(rows)?)));
-    transactions.collect()
+    Ok(sides)
 }
 
 /// The transaction of these entries, of which there is at least one.

@@ -12,6 +12,7 @@ mod reach;
 mod ready;
 mod session;
 mod tls;
+mod unsure;
 
 /// How many cases a property is tried on: `usual`, or more with `TONGJANG_SIM_RUNS`.
 fn cases(usual: u32) -> u32 {

@@ -11,7 +11,7 @@ use tongjang_core::{
     AccountId, AccountNumber, Amount, Bank, Caller, Command, Currency, Event, Fingerprint,
     IdempotencyKey, Memo, Metadata, Rejection, Request, Status, Timestamp, UserId,
 };
-use tongjang_store::postgres::{Passwords, PoolLimits, Postgres, Target, verify};
+use tongjang_store::postgres::{Counts, Passwords, PoolLimits, Postgres, Target, verify};
 use tongjang_store::{
     Answer, Chance, Messenger, Reader, StoreError, Teller, TellerLimits, TellerThread,
 };
@@ -61,6 +61,10 @@ impl Desk {
         let reply = Box::new(move |answer| tell.send(answer).unwrap());
         self.teller.submit(request, reply).unwrap();
         told.recv().unwrap()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.postgres.counters().counts()
     }
 
     /// Asks until there is an answer, but not for ever.
@@ -169,7 +173,7 @@ fn a_lost_answer_to_a_commit_is_found_whatever_was_committed() {
         }
     }
     assert_eq!(balance(&desk, account), 200 - 60);
-    let counts = desk.postgres.counters().counts();
+    let counts = desk.counts();
     assert_eq!((counts.broken, counts.unknown), (13, 1));
     verify::verify(&desk.postgres, |_| ()).unwrap();
 }
@@ -297,7 +301,7 @@ fn what_somebody_holds_is_waited_for_once_and_not_by_everyone_who_needs_it() {
         }
     }
     // By each batch, and by the first by itself who needs the account.
-    let waited = desk.postgres.counters().counts().again;
+    let waited = desk.counts().again;
     assert!((2..8).contains(&waited), "{waited} times it was waited for");
     drop(stranger);
     desk.insist("after", &deposit(held, 1));
