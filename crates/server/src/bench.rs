@@ -34,4 +34,5 @@ pub(crate) mod restart;
 pub(crate) mod scratch;
 mod served;
 mod slow_link;
+mod throttle;
 mod workload;

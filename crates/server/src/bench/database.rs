@@ -30,6 +30,7 @@ use super::load::{Ask, CLOSED, Group, load};
 use super::report::{Common, Report};
 use super::served::Served;
 use super::slow_link::{self, SlowLink};
+use super::throttle::Throttle;
 use super::workload::Random;
 use crate::app::Clock;
 use crate::cli::table::Align;
@@ -62,6 +63,9 @@ pub(crate) struct Args {
     /// Compare the servers once more with a database that seems so far away, in each direction
     #[arg(long, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     latency_ms: Option<u64>,
+    /// Compare the servers once more when each runs for so much of the time only
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(1..100))]
+    server_share: Option<u64>,
     #[command(flatten)]
     ledger: StoreArgs,
     #[command(flatten)]
@@ -82,6 +86,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "accounts": args.accounts, "clients": args.clients, "usual": args.usual,
         "seconds": args.seconds, "parts": args.parts, "rounds": common.rounds,
         "tellers": args.ledger.tellers, "latency_ms": args.latency_ms,
+        "server_share": args.server_share,
     });
     let mut report = Report::begin("database", &common.dir(), settings)?;
     let parts = Parts::new(args.parts).expect("clap has checked it");
@@ -89,10 +94,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let database = FreshDatabase::make(&args.ledger, 1, parts, args.accounts, "")?;
     against_the_usual_way(args, &database, &mut report)?;
     if args.servers > 1 {
-        several_servers(args, &database, None, &mut report)?;
-    }
-    if let Some(delay) = args.latency_ms.filter(|_| args.servers > 1) {
-        several_servers(args, &database, Some(delay), &mut report)?;
+        let away = args.latency_ms.map(Made::Away);
+        let share = args.server_share.map(Made::Share);
+        for made in [Some(Made::Nothing), away, share].into_iter().flatten() {
+            several_servers(args, &database, made, &mut report)?;
+        }
     }
     drop(database);
     if !args.no_constraints {
@@ -258,17 +264,30 @@ impl Requests {
     }
 }
 
-/// One server against several on the same database, by as many clients in all. With a delay they
-/// reach it by a way that is made slow, so that a server waits more and the database is less of a
-/// limit; that wait is made, not real.
+/// What is made to be the limit where servers are compared, and is none by itself.
+#[derive(Clone, Copy)]
+enum Made {
+    Nothing,
+    /// The way to the database takes so many milliseconds in each direction.
+    Away(u64),
+    /// Each server runs for so many hundredths of the time.
+    Share(u64),
+}
+
+/// One server against several on the same database, by as many clients in all.
 fn several_servers(
     args: &Args,
     database: &FreshDatabase,
-    latency_ms: Option<u64>,
+    made: Made,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let length = Duration::from_secs_f64(args.seconds);
-    let delay = latency_ms.map(Duration::from_millis);
+    let (away, share_of_time) = match made {
+        Made::Nothing => (0, 100),
+        Made::Away(milliseconds) => (milliseconds, 100),
+        Made::Share(percent) => (0, percent),
+    };
+    let delay = (away > 0).then(|| Duration::from_millis(away));
     let link = delay.map(|delay| SlowLink::to(slow_link::host(&database.url)?, delay));
     let link = link.transpose()?;
     let url = match &link {
@@ -277,6 +296,9 @@ fn several_servers(
     };
     let start = || Served::database(&url, args.ledger.tellers);
     let servers = (0..args.servers).map(|_| start()).collect::<anyhow::Result<Vec<_>>>()?;
+    let held_back = servers.iter().filter(|_| share_of_time < 100);
+    let throttles = held_back.map(|served| Throttle::on(served.pid(), share_of_time));
+    let throttles = throttles.collect::<anyhow::Result<Vec<_>>>()?;
     let ask = deposits(&database.tokens, &database.accounts);
     let connections = args.clients.iter().copied().max().unwrap_or(64);
     let mut rates = [Vec::new(), Vec::new()];
@@ -290,7 +312,7 @@ fn several_servers(
                     .enumerate()
                     .map(|(nth, served)| {
                         // Each load draws keys of its own, or it would only ask again.
-                        let seed = (1 + latency_ms.unwrap_or(0)) << 24;
+                        let seed = (1 + away) << 32 | share_of_time << 24;
                         let seed = seed | u64::from(round) << 8 | (nth << 1 | several) as u64;
                         let ask = &ask;
                         let address = served.address.clone();
@@ -309,6 +331,7 @@ fn several_servers(
             }
         }
     }
+    drop(throttles);
     for served in servers {
         served.stop()?;
     }
@@ -316,15 +339,18 @@ fn several_servers(
     let mut table = Explained::new(&[
         ("servers", Align::Right, "how many servers share the clients"),
         ("ms away", Align::Right, "for how long each way to the database is held up; a made wait"),
+        ("% of time", Align::Right, "for how much of the time each server runs; a made limit"),
         ("deposits/s", Align::Right, "of all of them together, uniform"),
         ("of one", Align::Right, "as a multiple of one server's"),
     ]);
     for (servers, rate) in [(1, one), (args.servers, several)] {
-        let away = latency_ms.unwrap_or(0);
-        let figures = [away.to_string(), grouped(rate), share(rate, one)];
-        table.row([servers.to_string()].into_iter().chain(figures).collect());
-        report
-            .result(json!({ "servers": servers, "latency_ms": away, "deposits_per_second": rate }));
+        let made = [away, share_of_time].map(|made| made.to_string());
+        let figures = [grouped(rate), share(rate, one)];
+        table.row([servers.to_string()].into_iter().chain(made).chain(figures).collect());
+        report.result(json!({
+            "servers": servers, "latency_ms": away, "server_share": share_of_time,
+            "deposits_per_second": rate,
+        }));
     }
     report.table(&table);
     Ok(())
