@@ -90,6 +90,12 @@ pub trait SharedStore: Store {
         let _ = requests;
         Ok(None)
     }
+
+    /// Whether, from now on, what somebody else holds is waited for no longer than it takes another
+    /// teller to commit.
+    fn hurry(&mut self, hurry: bool) {
+        let _ = hurry;
+    }
 }
 
 /// What an error of a [`SharedStore`] leaves to be done.

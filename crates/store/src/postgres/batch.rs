@@ -31,6 +31,7 @@ pub struct PostgresStore {
     locks: Locks,
     /// Nothing that this teller decides is earlier.
     clock: Timestamp,
+    in_a_hurry: bool,
 }
 
 /// Something that only a batch that was committed left behind.
@@ -64,13 +65,14 @@ impl PostgresStore {
             book: PostgresBook::new(parts, clock),
             locks: Locks::new(),
             clock,
+            in_a_hurry: false,
         })
     }
 
     fn begin(&mut self, requests: &[&Request]) -> Result<(), StoreError> {
-        let Self { line, parts, places, .. } = self;
+        let Self { line, parts, places, in_a_hurry, .. } = self;
         let mut book = PostgresBook::new(*parts, self.clock);
-        let wanted = Wanted::by(requests, *parts);
+        let wanted = Wanted::by(requests, *parts, *in_a_hurry);
         let locks = line.run(async |client, statements| {
             statements.loading.load(client, &wanted, *parts, places, &mut book).await
         })?;
@@ -147,7 +149,7 @@ impl PostgresStore {
             std::thread::sleep(std::time::Duration::from_millis(pause));
             let found = line.run(async |client, statements| {
                 let attempt = |error| StoreError::database("find out about a commit", error);
-                client.batch_execute(engine.begin()).await.map_err(attempt)?;
+                client.batch_execute(engine.begin(false)).await.map_err(attempt)?;
                 let held = statements.loading.lock_again(client, locks).await.map_err(attempt)?;
                 let left = trace.is_there(client).await.map_err(attempt)?;
                 // Locks are written down, so this commit waits until a standby has all before it.
@@ -296,6 +298,10 @@ impl SharedStore for PostgresStore {
         let found = found.inspect_err(|_| self.line.give_up())?;
         let touched = requests.iter().map(|request| touched(request, *parts, &found));
         Ok(Some(touched.collect()))
+    }
+
+    fn hurry(&mut self, hurry: bool) {
+        self.in_a_hurry = hurry;
     }
 }
 

@@ -36,12 +36,14 @@ impl Engine {
         }
     }
 
-    /// Begins a teller's transaction. What a session has set does not reach the nodes, and what
+    /// Begins a teller's transaction, `hurried` if he waits for a lock no longer than it takes
+    /// another teller to commit. What a session has set does not reach the nodes of Citus, and what
     /// a transaction sets for itself does.
-    pub(super) fn begin(self) -> &'static str {
-        match self {
-            Self::PostgreSql => "BEGIN",
-            Self::Citus => "BEGIN; SET LOCAL lock_timeout = '10s'",
+    pub(super) fn begin(self, hurried: bool) -> &'static str {
+        match (self, hurried) {
+            (Self::PostgreSql, false) => "BEGIN",
+            (Self::Citus, false) => "BEGIN; SET LOCAL lock_timeout = '10s'",
+            (_, true) => "BEGIN; SET LOCAL lock_timeout = '250ms'",
         }
     }
 }

@@ -33,11 +33,13 @@ pub(super) struct Wanted {
     keys: BTreeSet<(UserId, String)>,
     numbers: BTreeSet<(String, String)>,
     number_parts: HashMap<(String, String), i16>,
+    /// Whether what another holds is waited for no longer than a moment.
+    in_a_hurry: bool,
 }
 
 impl Wanted {
-    pub(super) fn by(requests: &[&Request], parts: Parts) -> Self {
-        let mut wanted = Self::default();
+    pub(super) fn by(requests: &[&Request], parts: Parts, in_a_hurry: bool) -> Self {
+        let mut wanted = Self { in_a_hurry, ..Self::default() };
         for request in requests {
             wanted.accounts.extend(request.command.accounts().into_iter().flatten());
             if let Some((key, _)) = &request.key {
@@ -110,7 +112,7 @@ impl Loading {
             let keys = some(client, &self.keys, &key_parts, keys_wanted);
             (keys, some(client, &self.numbers, &number_parts, numbers_wanted))
         };
-        let begin = client.batch_execute(self.engine.begin());
+        let begin = client.batch_execute(self.engine.begin(wanted.in_a_hurry));
         let (rows, keys, numbers) = if self.engine.is_distributed() {
             begin.await.map_err(attempt)?;
             let rows = lock().await.map_err(attempt)?;

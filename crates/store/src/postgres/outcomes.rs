@@ -257,14 +257,13 @@ pub(super) fn transaction(mut rows: Vec<EntryRow>) -> Result<Transaction, StoreE
             && row.row.booked_at == transaction.booked_at
             && row.currency == transaction.currency
     };
-    let whole = rows.iter().all(same);
+    let (count, whole) = (rows.len(), rows.iter().all(same));
     let entries = rows.into_iter().map(|row| row.row.entry).collect();
     let transaction = Transaction { entries, ..transaction };
-    if whole && transaction.is_balanced() {
-        return Ok(transaction);
-    }
-    Err(StoreError::Damaged {
-        place: format!("transaction {}", transaction.id),
-        what: "its entries do not belong together or do not sum to zero".to_owned(),
-    })
+    let what = match count {
+        2 if whole && transaction.is_balanced() => return Ok(transaction),
+        2 => "its entries do not belong together or do not sum to zero".to_owned(),
+        _ => format!("its entries are {count}, and not one debit and one credit"),
+    };
+    Err(StoreError::Damaged { place: format!("transaction {}", transaction.id), what })
 }

@@ -29,6 +29,8 @@ pub(super) fn work<S: SharedStore>(mut store: S, day: &Day<'_>) -> Result<(), St
     // Whether the store could not be reached the last time: callers then wait no longer than it
     // takes to see that it still cannot be.
     let mut away = false;
+    // The accounts of whoever waited in vain for what somebody else holds.
+    let mut held = Held::new();
     while open {
         let mut first = day.wait();
         open = first.is_some();
@@ -39,13 +41,30 @@ pub(super) fn work<S: SharedStore>(mut store: S, day: &Day<'_>) -> Result<(), St
                 break;
             }
             for batch in apart(&mut store, batch) {
-                day.batches.fetch_add(1, Relaxed);
-                let failed = serve(&mut store, batch, day, away);
-                away = failed.is_some_and(|error| error.chance() == Chance::Later);
+                let (behind, free): (Vec<Slip>, Vec<Slip>) =
+                    batch.into_iter().partition(|slip| accounts(slip).any(|id| held.contains(&id)));
+                // They come last, and wait no more, so that nobody waits because of them.
+                for (batch, hurry) in [(free, false), (behind, true)] {
+                    if batch.is_empty() {
+                        continue;
+                    }
+                    day.batches.fetch_add(1, Relaxed);
+                    store.hurry(hurry);
+                    let failed = serve(&mut store, batch, day, away, &mut held);
+                    away = failed.is_some_and(|error| error.chance() == Chance::Later);
+                }
             }
         }
     }
     store.close()
+}
+
+/// Accounts that could not be had.
+type Held = BTreeSet<AccountId>;
+
+/// The accounts that a slip names.
+fn accounts(slip: &Slip) -> impl Iterator<Item = AccountId> {
+    slip.requests().iter().flat_map(|request| request.command.accounts()).flatten()
 }
 
 /// What came of a slip.
@@ -62,11 +81,15 @@ fn serve<S: SharedStore>(
     batch: Vec<Slip>,
     day: &Day<'_>,
     away: bool,
+    held: &mut Held,
 ) -> Option<StoreError> {
     let (mut again, mut later) = (0, if away { LATER } else { 0 });
     let error = loop {
         let error = match attempt(store, &batch) {
             Ok(came) => {
+                if !held.is_empty() {
+                    batch.iter().flat_map(accounts).for_each(|id| _ = held.remove(&id));
+                }
                 deliver(batch, came, day);
                 return None;
             }
@@ -87,10 +110,13 @@ fn serve<S: SharedStore>(
     };
     match error.chance() {
         Chance::Never | Chance::Again | Chance::Held if batch.len() > 1 => {
-            one_by_one(store, batch, day, away);
+            one_by_one(store, batch, day, away, held);
             None
         }
-        _ => {
+        chance => {
+            if chance == Chance::Held {
+                held.extend(batch.iter().flat_map(accounts));
+            }
             fail(batch, &error, day);
             Some(error)
         }
@@ -99,21 +125,26 @@ fn serve<S: SharedStore>(
 
 /// Serves each of `batch` by itself: one of them is to blame, and the others shall not suffer for
 /// it. What somebody holds is waited for once, and not by everyone who needs it.
-fn one_by_one<S: SharedStore>(store: &mut S, batch: Vec<Slip>, day: &Day<'_>, mut away: bool) {
-    let mut held = BTreeSet::new();
+fn one_by_one<S: SharedStore>(
+    store: &mut S,
+    batch: Vec<Slip>,
+    day: &Day<'_>,
+    mut away: bool,
+    held: &mut Held,
+) {
+    let mut in_vain = Held::new();
     let mut why = None;
     for slip in batch {
-        let needed = slip.requests().iter().flat_map(|request| request.command.accounts());
-        let needed: Vec<AccountId> = needed.flatten().collect();
-        let in_vain = needed.iter().any(|account| held.contains(account));
-        if let Some(error) = why.as_ref().filter(|_| in_vain) {
+        let needed: Vec<AccountId> = accounts(&slip).collect();
+        let is_in_vain = needed.iter().any(|account| in_vain.contains(account));
+        if let Some(error) = why.as_ref().filter(|_| is_in_vain) {
             fail(vec![slip], error, day);
             continue;
         }
-        let failed = serve(store, vec![slip], day, away);
+        let failed = serve(store, vec![slip], day, away, held);
         away = failed.as_ref().is_some_and(|error| error.chance() == Chance::Later);
         if let Some(error) = failed.filter(|error| error.chance() == Chance::Held) {
-            held.extend(needed);
+            in_vain.extend(needed);
             why = Some(error);
         }
     }

@@ -303,7 +303,20 @@ fn what_somebody_holds_is_waited_for_once_and_not_by_everyone_who_needs_it() {
     // By each batch, and by the first by itself who needs the account.
     let waited = desk.counts().again;
     assert!((2..8).contains(&waited), "{waited} times it was waited for");
+    // From then on hardly at all: eight times would be longer than anybody has patience for.
+    let (tell, told) = channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..8 {
+                let error = desk.ask(None, deposit(held, 1)).unwrap_err();
+                assert_eq!(error.chance(), Chance::Held, "{error}");
+            }
+            tell.send(()).unwrap();
+        });
+        told.recv_timeout(PATIENCE).expect("it is not waited for each time");
+    });
+    desk.insist("meanwhile", &deposit(free, 1));
     drop(stranger);
     desk.insist("after", &deposit(held, 1));
-    assert_eq!((balance(&desk, held), balance(&desk, free)), (1, 15));
+    assert_eq!((balance(&desk, held), balance(&desk, free)), (1, 16));
 }

@@ -199,7 +199,7 @@ fn what_only_the_owner_can_do_is_found_with_its_place() {
 
 /// What an owner does to one entry that leaves the transaction balanced, each with what a reader of
 /// the transaction says to it.
-const OF_A_TRANSACTION: [(&str, &str, &str); 4] = [
+const OF_A_TRANSACTION: [(&str, &str, &str); 5] = [
     ("a changed memo", "UPDATE tongjang.entries SET memo = 'nothing'", "its hash does not follow"),
     (
         "a changed amount and balance on both sides",
@@ -215,6 +215,16 @@ const OF_A_TRANSACTION: [(&str, &str, &str); 4] = [
         "numbers that the accounts have not reached",
         "UPDATE tongjang.entries SET number = number + 1000",
         "has no entry",
+    ),
+    (
+        "the entries of another transaction",
+        "UPDATE tongjang.entries AS e SET transaction_id = n.transaction_id,
+            booked_at = n.booked_at, kind = n.kind, currency = n.currency
+        FROM (SELECT * FROM tongjang.entries ORDER BY transaction_id DESC LIMIT 1) AS n
+        WHERE e.transaction_id = (SELECT min(transaction_id::text)::uuid FROM tongjang.entries
+            WHERE part NOT IN (SELECT part FROM tongjang.entries AS s
+                WHERE s.transaction_id = n.transaction_id))",
+        "its entries are 4",
     ),
 ];
 
