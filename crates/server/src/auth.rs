@@ -54,7 +54,9 @@ impl Auth {
         hash: SecretHash,
         now: Timestamp,
     ) -> Result<Option<Caller>, Problem> {
-        self.known_by(hash, now, || directory.credential(hash)).await
+        // Nothing was begun for somebody who is not known yet.
+        let known = self.known_by(hash, now, || directory.credential(hash)).await;
+        known.map_err(Problem::nothing_changed)
     }
 
     /// The same, by any look-up.

@@ -92,6 +92,10 @@ impl Edge {
             self.handled(request.map(Body::new)).await
         };
         if let Some(Unwritten(problem)) = response.extensions_mut().remove() {
+            let problem = match method.is_safe() {
+                true => Arc::unwrap_or_clone(problem).nothing_changed(),
+                false => Arc::unwrap_or_clone(problem),
+            };
             write(&problem, &language, &mut response);
         }
         let status = response.status();
@@ -140,7 +144,7 @@ async fn guarded(answer: impl Future<Output = Response>, time_limit: Duration) -
 }
 
 /// Writes the problem in the caller's language, and keeps what the router said along with it.
-fn write(problem: &Arc<Problem>, language: &[HeaderValue], response: &mut Response) {
+fn write(problem: &Problem, language: &[HeaderValue], response: &mut Response) {
     let mut wishes = HeaderMap::new();
     for value in language {
         wishes.append(header::ACCEPT_LANGUAGE, value.clone());

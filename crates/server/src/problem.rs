@@ -103,6 +103,18 @@ impl Problem {
         self
     }
 
+    /// For what books nothing, or was not begun: a store that is not available leaves no outcome
+    /// open then, which its general detail would say.
+    pub(crate) fn nothing_changed(self) -> Self {
+        if self.0.code != Code::StoreUnavailable || self.0.detail.is_some() {
+            return self;
+        }
+        self.detail(Text::fixed(
+            "Nothing was changed. Try again after `Retry-After` seconds.",
+            "바뀐 것은 없습니다. `Retry-After`초 뒤에 다시 시도하세요.",
+        ))
+    }
+
     /// Adds one thing that is wrong with the request.
     pub fn error(mut self, pointer: impl Into<String>, detail: Text) -> Self {
         self.0.errors.push(FieldError { pointer: pointer.into(), detail });

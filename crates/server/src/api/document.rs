@@ -12,7 +12,7 @@ use utoipa::openapi::{
     RefOr, ResponseBuilder, Schema,
 };
 
-use crate::problem::{Code, Language};
+use crate::problem::{Code, Language, Problem};
 
 /// The document without any call.
 pub(super) fn frame() -> OpenApi {
@@ -40,21 +40,15 @@ pub(super) fn frame() -> OpenApi {
 pub(super) fn finished(mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         let private = path.starts_with("/v1/");
-        let operations = [
-            &mut item.get,
-            &mut item.put,
-            &mut item.post,
-            &mut item.delete,
-            &mut item.patch,
-            &mut item.head,
-            &mut item.options,
-        ];
-        for operation in operations.into_iter().flatten() {
+        let reads = [&mut item.get, &mut item.head, &mut item.options].map(|of| (of, true));
+        let changes = [&mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        for (operation, only_reads) in reads.into_iter().chain(changes.map(|of| (of, false))) {
+            let Some(operation) = operation else { continue };
             let mut codes = own_problems(operation, path);
             if private {
                 codes.extend(implied_problems(operation));
             }
-            add_problems(operation, codes);
+            add_problems(operation, codes, only_reads);
         }
     }
     document
@@ -101,7 +95,7 @@ fn implied_problems(operation: &Operation) -> Vec<Code> {
 }
 
 /// A response a status, with an example a code.
-fn add_problems(operation: &mut Operation, mut codes: Vec<Code>) {
+fn add_problems(operation: &mut Operation, mut codes: Vec<Code>, only_reads: bool) {
     codes.sort_unstable();
     codes.dedup();
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
@@ -111,13 +105,9 @@ fn add_problems(operation: &mut Operation, mut codes: Vec<Code>) {
     for (status, codes) in by_status {
         let names: Vec<String> = codes.iter().map(|code| format!("`{}`", code.as_str())).collect();
         let examples = codes.iter().map(|code| {
-            let value = json!({
-                "type": format!("/problems/{}", code.as_str()),
-                "title": code.title().get(Language::En),
-                "status": status,
-                "detail": code.meaning().get(Language::En),
-                "code": code.as_str(),
-            });
+            let problem = Problem::new(*code);
+            let problem = if only_reads { problem.nothing_changed() } else { problem };
+            let value = json!(problem.in_language(Language::En));
             let example = utoipa::openapi::example::ExampleBuilder::new().value(Some(value));
             (code.as_str(), example.build())
         });

@@ -60,7 +60,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::Overloaded => Self::new(Code::Overloaded),
             Refusal::ShuttingDown => Self::new(Code::ShuttingDown),
-            Refusal::Unavailable => Self::new(Code::StoreUnavailable),
+            Refusal::Unavailable => Self::new(Code::StoreUnavailable).nothing_changed(),
         }
     }
 }
@@ -78,6 +78,10 @@ impl From<StoreError> for Problem {
                 "기록하는 도중에 저장소와의 연결이 끊겨, 기록되었는지 알 수 없습니다. \
                  `Retry-After`초 뒤에 같은 Idempotency-Key로 다시 보내세요.",
             )),
+            // A database says what it did not do, and where it does not, the outcome is `Unknown`.
+            StoreError::Database { .. } | StoreError::Overtaken | StoreError::Damaged { .. } => {
+                problem.nothing_changed()
+            }
             _ => problem,
         }
     }
@@ -110,6 +114,29 @@ mod tests {
             let code = rejection.code();
             assert_eq!(Problem::from(rejection).code().as_str(), code);
         }
+    }
+
+    #[test]
+    fn what_a_database_did_not_do_is_told_apart_from_what_is_unknown() {
+        let nothing = "Nothing was changed. Try again after `Retry-After` seconds.";
+        let told = |problem: &Problem| {
+            serde_json::to_value(problem.in_language(Language::En)).unwrap()["detail"].clone()
+        };
+        let refused = StoreError::Database {
+            attempt: "book a batch",
+            failure: tongjang_store::postgres::Failure::Refused,
+            code: Some("23514".to_owned()),
+            cause: std::sync::Arc::new(std::io::Error::other("refused")),
+        };
+        for error in [refused, StoreError::Overtaken] {
+            assert_eq!(told(&error.into()), nothing);
+        }
+        assert_eq!(told(&Refusal::Unavailable.into()), nothing);
+        let poisoned: Problem = StoreError::Poisoned { cause: "full".into() }.into();
+        assert_ne!(told(&poisoned), nothing, "the disk may have it");
+        assert_eq!(told(&poisoned.nothing_changed()), nothing);
+        let other = Problem::new(Code::Internal).nothing_changed();
+        assert_eq!(other, Problem::new(Code::Internal));
     }
 
     #[test]

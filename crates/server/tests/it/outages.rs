@@ -27,6 +27,9 @@ fn unavailable(answer: &Answer) -> String {
     problem["detail"].as_str().unwrap().to_owned()
 }
 
+/// What is said where it is known that nothing was booked.
+const NOTHING: &str = "Nothing was changed. Try again after `Retry-After` seconds.";
+
 fn replayed(answer: &Answer) -> bool {
     answer.header("idempotency-replayed") == "true"
 }
@@ -81,7 +84,8 @@ async fn a_machine_that_vanishes_in_a_commit_holds_nobody_up() {
     unavailable(&deposit(&vanishing, &token, &account, 10, "lost").await);
     assert_eq!(proxy.caught(), 1);
     unavailable(&deposit(&vanishing, &token, &account, 10, "lost").await);
-    unavailable(&vanishing.get(Some(&token), &format!("/v1/accounts/{account}")).await);
+    let read = vanishing.get(Some(&token), &format!("/v1/accounts/{account}")).await;
+    assert_eq!(unavailable(&read), NOTHING);
 
     // The lock goes when the session has been idle in its transaction for too long.
     let beside = async || deposit(&other, &token, &account, 100, "beside").await;
@@ -129,7 +133,7 @@ async fn a_server_without_connections_says_so_and_goes_on_when_there_are_some() 
         }
     };
     assert_eq!(full.code().map(|code| code.code()), Some("53300"), "{full}");
-    unavailable(&deposit(&app, &token, &account, 6, "while").await);
+    assert_eq!(unavailable(&deposit(&app, &token, &account, 6, "while").await), NOTHING);
     unavailable(&app.get(None, "/readyz").await);
     let said =
         crate::cli::refused(&["serve", "--listen", "127.0.0.1:0", "--store", database.url()]);
@@ -192,7 +196,7 @@ async fn an_account_that_a_stranger_holds_is_refused_in_time_and_others_go_on() 
             .await;
     // Reading waits for nobody.
     assert_eq!(balance(&app, &minji, &held).await, 0);
-    unavailable(&refused);
+    assert_eq!(unavailable(&refused), NOTHING);
     stranger.batch_execute("COMMIT").await.unwrap();
     let served = deposit(&app, &minji, &held, 10, "held").await;
     served.expect(201);
