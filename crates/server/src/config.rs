@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use clap::{Args, ValueEnum};
 
 pub(crate) use self::store_args::OfStoreUrl;
-pub use self::store_args::{NoStoreUrl, StoreArgs, StoreUrl};
+pub use self::store_args::{NoStoreUrl, ServingArgs, StoreArgs, StoreUrl};
 
 /// The options of `tongjang serve`.
 #[derive(Clone, Debug, Args)]
@@ -15,6 +15,9 @@ pub struct Config {
     /// Where the ledger is.
     #[command(flatten)]
     pub ledger: StoreArgs,
+    /// How it is served from a database.
+    #[command(flatten)]
+    pub serving: ServingArgs,
     /// Where to listen; port 0 takes any free one
     #[arg(long, env = "TONGJANG_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,

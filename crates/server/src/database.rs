@@ -11,7 +11,7 @@ use tongjang_store::postgres::{
     Passwords, Pool, PoolLimits, Postgres, PostgresStore, Profile, Target,
 };
 
-use crate::config::{StoreArgs, StoreUrl};
+use crate::config::{ServingArgs, StoreArgs, StoreUrl};
 use crate::directory::{Directory, DirectoryError};
 
 /// A database that keeps a ledger, and the users of its servers.
@@ -41,10 +41,6 @@ pub enum DatabaseError {
     Threads(#[from] std::io::Error),
 }
 
-/// So many tellers book at once, unless it is said: while one waits for the database, another
-/// decides.
-pub(crate) const TELLERS: usize = 2;
-
 /// How many connections the directory may have: its questions are short.
 const DIRECTORY_CONNECTIONS: usize = 4;
 
@@ -62,14 +58,18 @@ impl StoreArgs {
     ///
     /// # Errors
     /// If the database cannot be opened.
-    pub(crate) async fn database(&self) -> Result<Option<Database>, DatabaseError> {
+    pub(crate) async fn database(
+        &self,
+        serving: &ServingArgs,
+    ) -> Result<Option<Database>, DatabaseError> {
         let (Some(target), Some(store)) = (self.target()?, &self.store) else { return Ok(None) };
-        let (few, queries) = (Self::limits(DIRECTORY_CONNECTIONS), Self::limits(self.pool));
+        let few = Self::limits(DIRECTORY_CONNECTIONS);
+        let queries = Self::limits(serving.connections);
         let directory = target.pool("tongjang directory", Profile::DIRECTORY, few);
         let opened = Postgres::open(target, queries).await;
         let failed = |source| DatabaseError::Store { store: store.clone(), source };
         let (postgres, store) = (opened.map_err(failed)?, store.clone());
-        let tellers = self.tellers.unwrap_or(TELLERS);
+        let tellers = serving.tellers;
         Ok(Some(Database { postgres, directory, tellers, store }))
     }
 
@@ -81,7 +81,7 @@ impl StoreArgs {
         if self.store.is_none() {
             return Ok(None);
         }
-        runtime()?.block_on(self.database())
+        runtime()?.block_on(self.database(&ServingArgs::default()))
     }
 
     fn limits(size: usize) -> PoolLimits {

@@ -167,7 +167,7 @@ impl Server {
         let listen = |source| StartError::Listen { address: config.listen, source };
         let socket = bound(config.listen).map_err(listen)?;
         let Opened { teller, thread, reader, directory, database } =
-            match config.ledger.database().await? {
+            match config.ledger.database(&config.serving).await? {
                 None => open_journal(&config.ledger.data, &surroundings)?,
                 Some(database) => open_database(database, limits).await?,
             };

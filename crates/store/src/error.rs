@@ -109,16 +109,21 @@ pub enum StoreError {
         what: String,
     },
     /// The database has the schema of another version.
-    #[error(
-        "the database has schema {found}, and this version needs {known}; {}",
-        if *found < *known { "run `tongjang migrate`" } else { "run a newer version" }
-    )]
+    #[error("{}", wrong_schema(*found, *known))]
     Schema {
-        /// The step found.
+        /// The step found; 0 if there is none.
         found: i32,
         /// The newest known.
         known: i32,
     },
+}
+
+fn wrong_schema(found: i32, known: i32) -> String {
+    if found == 0 {
+        return "there is no ledger in the database yet; run `tongjang migrate`".to_owned();
+    }
+    let way_out = if found < known { "run `tongjang migrate`" } else { "run a newer version" };
+    format!("the database has schema {found}, and this version needs {known}; {way_out}")
 }
 
 impl StoreError {

@@ -34,7 +34,7 @@ use super::throttle::Throttle;
 use super::workload::Random;
 use crate::app::Clock;
 use crate::cli::table::Align;
-use crate::config::StoreArgs;
+use crate::config::{ServingArgs, StoreArgs};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
@@ -69,6 +69,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     ledger: StoreArgs,
     #[command(flatten)]
+    serving: ServingArgs,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -85,7 +87,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let settings = json!({
         "accounts": args.accounts, "clients": args.clients, "usual": args.usual,
         "seconds": args.seconds, "parts": args.parts, "rounds": common.rounds,
-        "tellers": args.ledger.tellers, "latency_ms": args.latency_ms,
+        "tellers": args.serving.tellers, "latency_ms": args.latency_ms,
         "server_share": args.server_share,
     });
     let mut report = Report::begin("database", &common.dir(), settings)?;
@@ -113,7 +115,7 @@ fn against_the_usual_way(
     database: &FreshDatabase,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let served = Served::database(&database.url, args.ledger.tellers)?;
+    let served = Served::database(&database.url, args.serving.tellers)?;
     let length = Duration::from_secs_f64(args.seconds);
     let sides = args.usual.len() + args.clients.len();
     let mut rates = vec![[Vec::new(), Vec::new()]; sides];
@@ -294,7 +296,7 @@ fn several_servers(
         Some(link) => link.instead_of_host(&database.url)?,
         None => database.url.clone(),
     };
-    let start = || Served::database(&url, args.ledger.tellers);
+    let start = || Served::database(&url, args.serving.tellers);
     let servers = (0..args.servers).map(|_| start()).collect::<anyhow::Result<Vec<_>>>()?;
     let held_back = servers.iter().filter(|_| share_of_time < 100);
     let throttles = held_back.map(|served| Throttle::on(served.pid(), share_of_time));
@@ -413,7 +415,7 @@ fn in_process(
     length: Duration,
     seed: u64,
 ) -> anyhow::Result<f64> {
-    let tellers = args.ledger.tellers.unwrap_or(crate::database::TELLERS);
+    let tellers = args.serving.tellers;
     let stores = (0..tellers).map(|_| database.postgres.teller()).collect::<Result<_, _>>()?;
     let messenger: Messenger = Arc::new(|deliver| deliver());
     let (teller, thread) = Teller::start_shared(stores, TellerLimits::default(), &messenger)?;

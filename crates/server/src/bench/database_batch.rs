@@ -24,7 +24,7 @@ use super::served::Served;
 use super::workload::Random;
 use crate::app::Clock;
 use crate::cli::table::Align;
-use crate::config::StoreArgs;
+use crate::config::{ServingArgs, StoreArgs};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
@@ -51,6 +51,8 @@ pub(crate) struct Args {
     parts: u16,
     #[command(flatten)]
     ledger: StoreArgs,
+    #[command(flatten)]
+    serving: ServingArgs,
     #[command(flatten)]
     common: Common,
 }
@@ -87,16 +89,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let settings = json!({
         "accounts": args.accounts, "clients": args.clients, "transfers": args.transfers,
         "usual": args.usual, "usual_transfers": args.usual_transfers, "parts": args.parts,
-        "rounds": common.rounds, "tellers": args.ledger.tellers,
+        "rounds": common.rounds, "tellers": args.serving.tellers,
     });
     let mut report = Report::begin("database-batch", &common.dir(), settings)?;
     let parts = Parts::new(args.parts).expect("clap has checked it");
     let make = |nth| FreshDatabase::make(&args.ledger, nth, parts, args.accounts, "");
     let (batched, single) = (make(1)?, make(2)?);
     for database in [&batched, &single] {
-        endow(database, args.ledger.tellers)?;
+        endow(database, args.serving.tellers)?;
     }
-    let served = Served::database(&batched.url, args.ledger.tellers)?;
+    let served = Served::database(&batched.url, args.serving.tellers)?;
     let stores = (0..args.usual).map(|_| single.postgres.teller());
     let mut stores = stores.collect::<Result<Vec<_>, _>>()?;
     let mut rounds = [Rounds::default(), Rounds::default()];
@@ -177,7 +179,7 @@ fn tell(report: &mut Report, names: [String; 2], rounds: &[Rounds; 2]) {
 }
 
 /// Gives each account its money, which its owner deposits as NDJSON.
-fn endow(database: &FreshDatabase, tellers: Option<usize>) -> anyhow::Result<()> {
+fn endow(database: &FreshDatabase, tellers: usize) -> anyhow::Result<()> {
     let served = Served::database(&database.url, tellers)?;
     for (user, token) in database.tokens.iter().enumerate() {
         let own = owned(database, user);

@@ -72,7 +72,7 @@ impl EmptyDatabase {
                 made.target.connect("tongjang bench", &Profile::OWNER).await?;
             tokio::spawn(driver);
             let id = u128::from(std::process::id());
-            schema::migrate(&mut client, Layout { parts, id, citus: false }).await?;
+            schema::migrate(&mut client, Layout { parts: Some(parts), id, citus: false }).await?;
             let attempt = |error| tongjang_store::StoreError::database("change the schema", error);
             client.batch_execute(changes).await.map_err(attempt)
         })?;

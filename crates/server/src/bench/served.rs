@@ -45,14 +45,12 @@ impl Served {
     }
 
     /// The ledger in the database at `url`, served in the same way.
-    pub(crate) fn database(url: &str, tellers: Option<usize>) -> anyhow::Result<Self> {
+    pub(crate) fn database(url: &str, tellers: usize) -> anyhow::Result<Self> {
         let mut command = program()?;
         // Not on the command line, where whoever lists the processes sees a password.
         command.args(["serve", "--listen", "127.0.0.1:0", "--log", "warn"]);
         command.env("TONGJANG_STORE", url);
-        if let Some(tellers) = tellers {
-            command.args(["--tellers", &tellers.to_string()]);
-        }
+        command.args(["--tellers", &tellers.to_string()]);
         Self::start(&mut command).context("cannot serve the database")
     }
 

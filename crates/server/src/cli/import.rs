@@ -308,7 +308,7 @@ fn warn(args: &ImportArgs, tally: Tally, owners: &[UserId]) {
     if unknown > 0 {
         eprintln!(
             "tongjang: owners of opened accounts who are no users here: {unknown}. Nobody can log \
-             in as them; users are in directory.sqlite, which an export leaves out"
+             in as them: an export leaves users out. `tongjang copy` takes them along"
         );
     }
 }

@@ -17,9 +17,9 @@ pub(super) struct MigrateArgs {
     /// Only print the SQL that makes everything from nothing; no database is needed
     #[arg(long)]
     print: bool,
-    /// Into how many parts a new ledger is divided; it keeps them for ever
-    #[arg(long, value_name = "COUNT", default_value = "16", value_parser = parts)]
-    parts: Parts,
+    /// Into how many parts a new ledger is divided, which it keeps for ever; 16 if left out
+    #[arg(long, value_name = "COUNT", value_parser = parts)]
+    parts: Option<Parts>,
     /// Have Citus distribute the tables of a new ledger by their part; the ledger remembers it
     #[arg(long)]
     citus: bool,

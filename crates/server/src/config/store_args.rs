@@ -42,15 +42,21 @@ pub struct StoreArgs {
         requires = "store"
     )]
     pub password_file: Option<PathBuf>,
-    /// How many tellers book in --store at once; as many as suit this machine if left out
+}
+
+/// How a server works on the ledger in a database.
+#[derive(Clone, Debug, Args)]
+pub struct ServingArgs {
+    /// How many tellers book in --store at once; each decides while others wait for it
     #[arg(
         long,
         env = "TONGJANG_TELLERS",
         value_name = "COUNT",
+        default_value = "2",
         requires = "store",
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=64)
     )]
-    pub tellers: Option<usize>,
+    pub tellers: usize,
     /// How many connections to --store queries have between them
     #[arg(
         long = "store-connections",
@@ -60,13 +66,19 @@ pub struct StoreArgs {
         requires = "store",
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024)
     )]
-    pub pool: usize,
+    pub connections: usize,
+}
+
+impl Default for ServingArgs {
+    fn default() -> Self {
+        Self { tellers: 2, connections: 16 }
+    }
 }
 
 impl StoreArgs {
     /// A ledger in the folder `data`.
     pub fn in_folder(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), store: None, password_file: None, tellers: None, pool: 16 }
+        Self { data: data.into(), store: None, password_file: None }
     }
 }
 
@@ -181,11 +193,17 @@ mod tests {
     struct Line {
         #[command(flatten)]
         store: StoreArgs,
+        #[command(flatten)]
+        serving: ServingArgs,
+    }
+
+    fn whole_line(arguments: &[&str]) -> Result<Line, String> {
+        let arguments = ["tongjang"].iter().chain(arguments);
+        Line::try_parse_from(arguments).map_err(|error| error.to_string())
     }
 
     fn line(arguments: &[&str]) -> Result<StoreArgs, String> {
-        let arguments = ["tongjang"].iter().chain(arguments);
-        Line::try_parse_from(arguments).map(|line| line.store).map_err(|error| error.to_string())
+        whole_line(arguments).map(|line| line.store)
     }
 
     #[test]
@@ -248,9 +266,10 @@ mod tests {
             assert!(line(&more).is_err(), "{more:?}");
             assert!(line(&[&["--store", "postgres://db"][..], &more].concat()).is_ok(), "{more:?}");
         }
-        let args = line(&["--store", "postgres://db", "--tellers", "3"]).unwrap();
-        assert_eq!((args.tellers, args.pool), (Some(3), 16));
+        let serving = whole_line(&["--store", "postgres://db", "--tellers", "3"]).unwrap().serving;
+        assert_eq!((serving.tellers, serving.connections), (3, 16));
         assert!(line(&["--store", "postgres://db", "--tellers", "0"]).is_err());
-        assert_eq!(line(&[]).unwrap().pool, StoreArgs::in_folder("d").pool);
+        let (usual, said) = (ServingArgs::default(), whole_line(&[]).unwrap().serving);
+        assert_eq!((said.tellers, said.connections), (usual.tellers, usual.connections));
     }
 }

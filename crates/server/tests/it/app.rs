@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tongjang_cluster::{Cluster, Database};
 use tongjang_core::Timestamp;
 use tongjang_server::app::Clock;
-use tongjang_server::config::{Config, Deposits, Signup, StoreArgs, time_zone};
+use tongjang_server::config::{Config, Deposits, ServingArgs, Signup, StoreArgs, time_zone};
 use tongjang_server::serve::{Limits, Server, Surroundings};
 use tongjang_store::postgres::{Layout, Parts, Passwords, Profile, Target, schema};
 
@@ -37,7 +37,7 @@ pub(crate) async fn new_ledger(parts: u16) -> Database {
     let (mut client, driver) = target.connect("tests", &Profile::OWNER).await.unwrap();
     tokio::spawn(driver);
     let parts = Parts::new(parts).unwrap();
-    let layout = Layout { parts, id: 7, citus: database.has_citus() };
+    let layout = Layout { parts: Some(parts), id: 7, citus: database.has_citus() };
     schema::migrate(&mut client, layout).await.unwrap();
     database
 }
@@ -138,6 +138,7 @@ impl TestApp {
         ledger.store = database.as_ref().map(|database| database.url().parse().unwrap());
         let mut config = Config {
             ledger,
+            serving: ServingArgs::default(),
             listen: "127.0.0.1:0".parse().unwrap(),
             time_zone: time_zone("Asia/Seoul").unwrap(),
             signup: Signup::Open,

@@ -128,18 +128,21 @@ fn the_server_greets_as_the_readme_shows_and_its_first_call_works() {
 #[test]
 fn the_settings_of_the_readmes_are_those_of_the_program() {
     let help = printed(&["serve", "--help"], "");
-    let (mut option, mut variable, mut settings) = ("", "", Vec::new());
+    let (mut option, mut variable) = ("", "");
+    let mut settings: Vec<String> = Vec::new();
     for line in help.lines().map(str::trim) {
         if let Some(name) = line.split(' ').next().filter(|word| word.starts_with("--")) {
             option = name;
         } else if let Some(name) = line.strip_prefix("[env: ") {
-            variable = name.trim_end_matches(['=', ']']);
+            variable = name.trim_end_matches([']', '=']);
+            settings.push(format!("| `{option}` | `{variable}` | – |"));
         } else if let Some(value) = line.strip_prefix("[default: ") {
             let default = value.trim_end_matches(']');
-            settings.push(format!("| `{option}` | `{variable}` | `{default}` |"));
+            let setting = settings.last_mut().expect("each has a variable");
+            *setting = format!("| `{option}` | `{variable}` | `{default}` |");
         }
     }
-    assert_eq!(settings.len(), 8);
+    assert_eq!(settings.len(), 11);
     for name in ["README.md", "README.ko.md"] {
         let page = page(name);
         let rows = page.lines().filter(|line| line.starts_with("| `--"));

@@ -36,7 +36,7 @@ fn a_server_that_cannot_start_says_what_is_to_be_done() {
     };
     says(database.url(), &["role `tongjang_app`", "run `tongjang migrate`", "SQLSTATE 22023"]);
     printed(&["migrate", "--store", database.url()], "");
-    says(empty.url(), &["has schema 0", "run `tongjang migrate`"]);
+    says(empty.url(), &["no ledger in the database yet", "run `tongjang migrate`"]);
     let nowhere = database.url().replace(database.name(), "nowhere");
     says(&nowhere, &["database \"nowhere\" does not exist", "createdb", "SQLSTATE 3D000"]);
 
@@ -59,7 +59,7 @@ fn a_server_that_cannot_start_says_what_is_to_be_done() {
     printed(&["verify", "--store", &guarded(SECRET)], "");
     let sources = ["--store-password-file", "PGPASSWORD"];
     says(&guarded(&format!("{SECRET}x")), &["guarded", "SQLSTATE 28P01", sources[0], sources[1]]);
-    says(&as_user(&database, "guarded"), &["password missing"]);
+    says(&as_user(&database, "guarded"), &["password missing", sources[0], sources[1]]);
 
     let newer = "INSERT INTO tongjang.migrations (version, name) VALUES (99, 'later')";
     cluster.execute(&database, newer);

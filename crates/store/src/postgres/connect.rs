@@ -58,7 +58,7 @@ impl Target {
                     Ok(Ok(reached)) => reached,
                     Ok(Err(error)) => {
                         let code = error.code().map(|code| code.code().to_owned());
-                        let why = words(&error) + way_out(error.code());
+                        let why = words(&error) + self.way_out(&error);
                         unreached.miss(host, place, Failure::of(&error), code, why);
                         continue;
                     }
@@ -83,6 +83,26 @@ impl Target {
             }
         }
         Err(unreached.into())
+    }
+
+    /// What is to be done about a refusal, where that is not plain from its words.
+    fn way_out(&self, error: &tokio_postgres::Error) -> &'static str {
+        const PASSWORDS: &str = "; it is taken from the URL, --store-password-file or PGPASSWORD";
+        match error.code() {
+            Some(code) if *code == SqlState::INVALID_PASSWORD => PASSWORDS,
+            Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
+                "; make it with `createdb`, then run `tongjang migrate`"
+            }
+            // The driver has no code for a password that the server asks for in vain. What else it
+            // refuses by itself is what TLS or the network says.
+            None if self.password.is_none()
+                && Failure::of(error) == Failure::Refused
+                && error.source().is_some_and(|source| !source.is::<io::Error>()) =>
+            {
+                PASSWORDS
+            }
+            _ => "",
+        }
     }
 
     fn too_long(&self) -> String {
@@ -162,19 +182,6 @@ where
 /// Which of PostgreSQL's functions says that it waits for a standby no longer. That has no code of
 /// its own, and its words depend on the language.
 const WAITS_FOR_STANDBY: &str = "SyncRepWaitForLSN";
-
-/// What is to be done about a refusal, where that is not plain from its words.
-fn way_out(code: Option<&SqlState>) -> &'static str {
-    match code {
-        Some(code) if *code == SqlState::INVALID_PASSWORD => {
-            "; it is taken from the URL, --store-password-file or PGPASSWORD"
-        }
-        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
-            "; make it with `createdb`, then run `tongjang migrate`"
-        }
-        _ => "",
-    }
-}
 
 /// Sets a session up while its connection is driven.
 async fn set_up(client: &Client, driver: &mut Driver, profile: &Profile) -> Result<(), StoreError> {

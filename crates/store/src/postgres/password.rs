@@ -59,6 +59,11 @@ impl Password {
         }
     }
 
+    /// Whether there is none.
+    pub(super) fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
     /// The password for a new connection. A file is read each time: it may have been replaced.
     pub(super) fn read(&self) -> Result<Option<Vec<u8>>, StoreError> {
         match self {

@@ -15,6 +15,9 @@ use tongjang_core::{AccountId, AccountNumber, Bank, Currency, Opened, UserId};
 pub struct Parts(u16);
 
 impl Parts {
+    /// How many a ledger is divided into if nobody says.
+    pub const USUAL: Self = Self(16);
+
     /// So many parts, or `None` if there are none or more than 2^15 − 1.
     pub fn new(count: u16) -> Option<Self> {
         (1..=0x7fff).contains(&count).then_some(Self(count))

@@ -15,7 +15,7 @@ use deadpool_postgres::{
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config};
 
-use super::failure::Failure;
+use super::failure::{Failure, words};
 use super::session::Profile;
 use super::target::Target;
 use crate::StoreError;
@@ -176,7 +176,8 @@ impl Connect for Opener {
             })?;
             let task = tokio::spawn(async move {
                 if let Err(error) = driver.await {
-                    tracing::warn!(%error, "a connection to the database broke");
+                    let error = words(&error);
+                    tracing::warn!(error, "a connection to the database broke");
                 }
             });
             Ok((client, task))

@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 
 use super::values::Uuid;
-use super::{Engine, Parts};
+use super::{Engine, Parts, check_durability};
 use crate::StoreError;
 
 /// A step of the schema. A step that was released never changes.
@@ -62,8 +62,9 @@ const ENGINES: i32 = 6;
 /// How a schema is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Layout {
-    /// How many parts a new ledger has. A ledger that is there keeps its own.
-    pub parts: Parts,
+    /// How many parts a new ledger has, [`Parts::USUAL`] if that is not said. A ledger that is
+    /// there keeps its own, and no others may be asked for.
+    pub parts: Option<Parts>,
     /// 128 random bits, by which a new ledger is known.
     pub id: u128,
     /// Whether Citus distributes the tables of a new ledger by their part.
@@ -112,7 +113,7 @@ fn text_of(step: &Step, layout: Layout) -> String {
     let sql = if layout.citus { step.citus } else { step.sql };
     let mut text = format!("-- Step {version}: {name}.\n{sql}");
     if *version == 1 {
-        let (id, parts) = (uuid(layout.id), layout.parts.count());
+        let (id, parts) = (uuid(layout.id), layout.parts.unwrap_or(Parts::USUAL).count());
         text += &format!("\nINSERT INTO tongjang.ledger (id, parts) VALUES ('{id}', {parts});\n");
     }
     text + &format!(
@@ -148,13 +149,14 @@ const ATTEMPT: &str = "bring the schema up to date";
 /// then finds it done.
 ///
 /// # Errors
-/// If the schema is of a newer version, of another engine than `layout` says, or the database
-/// refuses.
+/// If the database cannot hold a ledger, the schema is of a newer version, of another engine or in
+/// other parts than `layout` says, or the database refuses. Nothing is changed then.
 pub async fn migrate(client: &mut Client, layout: Layout) -> Result<Migrated, StoreError> {
     let attempt = |error| StoreError::database(ATTEMPT, error);
+    check_durability(client).await?;
     if layout.citus {
         check_citus(client).await?;
-        check_engine(client, layout).await?;
+        check_layout(client, layout).await?;
         // The other nodes have to know the roles before anything is made for them.
         let roles = format!("{ROLES}{CITUS_ROLES}");
         client.batch_execute(&roles).await.map_err(attempt)?;
@@ -167,7 +169,7 @@ pub async fn migrate(client: &mut Client, layout: Layout) -> Result<Migrated, St
     }
     let lock = "LOCK TABLE tongjang.migrations IN EXCLUSIVE MODE";
     transaction.batch_execute(lock).await.map_err(attempt)?;
-    let found = check_engine(transaction.client(), layout).await?;
+    let found = check_layout(transaction.client(), layout).await?;
     let mut steps = Vec::new();
     for step in STEPS.iter().filter(|step| step.version > found) {
         let text = text_of(step, layout);
@@ -196,7 +198,7 @@ async fn check_citus(client: &Client) -> Result<(), StoreError> {
 }
 
 /// The step that the schema is at, if it can go on from there as `layout` says.
-async fn check_engine(client: &Client, layout: Layout) -> Result<i32, StoreError> {
+async fn check_layout(client: &Client, layout: Layout) -> Result<i32, StoreError> {
     let found = version(client).await?;
     let engine = match found {
         0 => return Ok(0),
@@ -205,16 +207,29 @@ async fn check_engine(client: &Client, layout: Layout) -> Result<i32, StoreError
         before if before < ENGINES => Engine::PostgreSql,
         _ => standing(client).await?.engine,
     };
-    if engine == layout.engine() {
-        return Ok(found);
-    }
-    let what = match engine {
+    let unfit = |what| Err(StoreError::Unfit { what });
+    match engine {
+        _ if engine == layout.engine() => {}
         Engine::PostgreSql => {
-            "the ledger in it is not distributed; `tongjang copy` takes it into a new one that is"
+            let what = "the ledger in it is not distributed; `tongjang copy` takes it into a new \
+                        one that is";
+            return unfit(what.to_owned());
         }
-        Engine::Citus => "the ledger in it is distributed by Citus; run `tongjang migrate --citus`",
-    };
-    Err(StoreError::Unfit { what: what.to_owned() })
+        Engine::Citus => {
+            let what = "the ledger in it is distributed by Citus; run `tongjang migrate --citus`";
+            return unfit(what.to_owned());
+        }
+    }
+    let attempt = |error| StoreError::database("read what the ledger is", error);
+    let row = client.query_one("SELECT parts FROM tongjang.ledger", &[]).await.map_err(attempt)?;
+    let has: i16 = row.get(0);
+    match layout.parts.map(Parts::count).filter(|asked| i16::try_from(*asked) != Ok(has)) {
+        None => Ok(found),
+        Some(asked) => unfit(format!(
+            "the ledger in it has {has} parts and keeps them; `tongjang copy` takes it into a new \
+             one of {asked}"
+        )),
+    }
 }
 
 /// The step that the schema is at; 0 if there is none.
@@ -285,7 +300,7 @@ mod tests {
     #[test]
     fn a_step_is_all_of_its_commands() {
         for citus in [false, true] {
-            let layout = Layout { parts: Parts::new(3).unwrap(), id: 7, citus };
+            let layout = Layout { parts: Parts::new(3), id: 7, citus };
             for step in &STEPS {
                 let text = text_of(step, layout);
                 let commands = commands(&text);

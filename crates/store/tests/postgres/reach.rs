@@ -54,7 +54,8 @@ async fn the_environment_gives_a_password_to_a_url_without_one() {
     assert_eq!(reached(&Target::new(&url, &found).unwrap()).await.unwrap(), "plain");
     let none = Target::new(&url, &Passwords::default()).unwrap();
     let error = reached(&none).await.unwrap_err();
-    assert!(error.to_string().contains("password missing"), "{error}");
+    let told = error.to_string();
+    assert!(told.contains("password missing; it is taken from the URL"), "{told}");
     assert_eq!(error.failure(), Some(Failure::Refused));
 }
 

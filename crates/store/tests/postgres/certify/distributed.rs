@@ -149,7 +149,7 @@ fn migrated(database: &tongjang_cluster::Database, citus: bool) -> Result<(), St
         let target = target(database);
         let (mut owner, driver) = target.connect("migrate", &Profile::OWNER).await?;
         tokio::spawn(driver);
-        let layout = Layout { parts: Parts::new(2).unwrap(), id: 7, citus };
+        let layout = Layout { parts: Parts::new(2), id: 7, citus };
         migrate(&mut owner, layout).await.map(drop)
     })
 }

@@ -42,7 +42,7 @@ pub(crate) fn migrated(database: &Database, parts: u16) {
         let (mut owner, driver) = target.connect("migrate", &Profile::OWNER).await.unwrap();
         tokio::spawn(driver);
         let parts = Parts::new(parts).unwrap();
-        let layout = Layout { parts, id: 7, citus: database.has_citus() };
+        let layout = Layout { parts: Some(parts), id: 7, citus: database.has_citus() };
         migrate(&mut owner, layout).await.unwrap();
     });
 }
