@@ -8,14 +8,14 @@ use crate::StoreError;
 const OLDEST: i64 = 130_000;
 
 /// Refuses a database that cannot hold the ledger: older than PostgreSQL 13, or not in UTF-8.
-/// Gives warnings, for the log, of settings by which answered bookings can be lost.
+/// Gives warnings, for the log, of settings by which answered bookings can be lost; but for
+/// `synchronous_commit`, which each session sees to by itself (see `session`).
 pub async fn check_durability(client: &Client) -> Result<Vec<String>, StoreError> {
     let asked = "SELECT pg_catalog.current_setting('server_version_num')::bigint,
                         pg_catalog.current_setting('server_version'),
                         pg_catalog.current_setting('server_encoding'),
                         pg_catalog.current_setting('fsync'),
-                        pg_catalog.current_setting('full_page_writes'),
-                        pg_catalog.current_setting('synchronous_commit')";
+                        pg_catalog.current_setting('full_page_writes')";
     let row = client
         .query_one(asked, &[])
         .await
@@ -27,16 +27,15 @@ pub async fn check_durability(client: &Client) -> Result<Vec<String>, StoreError
     let number: i64 = row
         .try_get(0)
         .map_err(|error| StoreError::database("read the settings of the database", error))?;
-    judge(number, &text(1)?, &text(2)?, [&text(3)?, &text(4)?, &text(5)?])
+    judge(number, &text(1)?, &text(2)?, [&text(3)?, &text(4)?])
 }
 
-/// What is made of `fsync`, `full_page_writes` and `synchronous_commit`, and of what stands before
-/// them.
+/// What is made of `fsync` and `full_page_writes`, and of what stands before them.
 fn judge(
     number: i64,
     version: &str,
     encoding: &str,
-    [fsync, full_page_writes, synchronous_commit]: [&str; 3],
+    [fsync, full_page_writes]: [&str; 2],
 ) -> Result<Vec<String>, StoreError> {
     let unfit = |what| Err(StoreError::Unfit { what });
     if number < OLDEST {
@@ -60,12 +59,6 @@ fn judge(
                 .into(),
         );
     }
-    if matches!(synchronous_commit, "off" | "local") {
-        warnings.push(format!(
-            "this session runs with synchronous_commit={synchronous_commit}: answered bookings \
-             can be lost"
-        ));
-    }
     Ok(warnings)
 }
 
@@ -75,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_database_too_old_or_in_another_encoding_is_refused() {
-        let judge = |number, encoding| judge(number, "x.y", encoding, ["on", "on", "on"]);
+        let judge = |number, encoding| judge(number, "x.y", encoding, ["on", "on"]);
         assert_eq!(judge(130_000, "UTF8").unwrap(), [""; 0]);
         let told = judge(129_999, "UTF8").unwrap_err().to_string();
         assert!(told.contains("it is PostgreSQL x.y, and 13 is"), "{told}");
@@ -86,16 +79,13 @@ mod tests {
     #[test]
     fn each_setting_that_can_lose_a_booking_is_warned_of() {
         let warnings = |settings| judge(150_000, "15", "UTF8", settings).unwrap();
-        for (settings, named) in [
-            (["off", "on", "on"], "fsync=off"),
-            (["on", "off", "on"], "full_page_writes=off"),
-            (["on", "on", "off"], "synchronous_commit=off"),
-            (["on", "on", "local"], "synchronous_commit=local"),
-        ] {
+        for (settings, named) in
+            [(["off", "on"], "fsync=off"), (["on", "off"], "full_page_writes=off")]
+        {
             let warnings = warnings(settings);
             assert!(warnings.len() == 1 && warnings[0].contains(named), "{warnings:?}");
         }
-        assert_eq!(warnings(["off", "off", "off"]).len(), 3);
-        assert_eq!(warnings(["on", "on", "remote_apply"]), [""; 0]);
+        assert_eq!(warnings(["off", "off"]).len(), 2);
+        assert_eq!(warnings(["on", "on"]), [""; 0]);
     }
 }
