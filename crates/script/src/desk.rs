@@ -2,14 +2,29 @@
 //! settles what is not deterministic, as the server does, but always in the same way.
 
 use tongjang_core::{
-    AccountId, AccountNumber, Amount, Bank, Caller, Command, Currency, Event, Fingerprint,
-    IdempotencyKey, Memo, Metadata, Rejection, Request, Timestamp, UserId,
+    Account, AccountId, AccountNumber, Amount, Bank, Caller, Command, Currency, Direction, Entry,
+    Event, Fingerprint, IdempotencyKey, Memo, Metadata, Rejection, Request, Timestamp, UserId,
 };
 
-use crate::{Action, Ask, Money, Outcome};
+use crate::{Action, Ask, HistoryRow, Money, Observed, Outcome, Step};
 
 /// The user that acts for every account.
 const OPERATOR: &str = "operator";
+
+/// What stands behind the desk: a ledger that takes the core's requests.
+pub trait Books {
+    /// What comes of a request, and whether its key already stood for that.
+    fn ask(&mut self, request: Request) -> (Result<Event, Rejection>, bool);
+
+    /// The account, if there is one.
+    fn account(&self, id: AccountId) -> Option<Account>;
+
+    /// Its entries with their times, oldest first.
+    fn entries(&self, id: AccountId) -> Vec<(Timestamp, Entry)>;
+
+    /// The whole ledger in a currency, as [`Observed::Ledger`].
+    fn ledger(&self, currency: Currency) -> Observed;
+}
 
 /// Turns a script's requests into the core's, and remembers which account has which name.
 #[derive(Clone, Debug)]
@@ -28,8 +43,53 @@ impl Default for Desk {
 }
 
 impl Desk {
+    /// Does a step on `books`.
+    pub fn perform(&mut self, step: &Step, books: &mut impl Books) -> Observed {
+        match step {
+            Step::At(time) => {
+                self.at = *time;
+                Observed::Done
+            }
+            Step::Ask(ask) => Observed::Outcome(match self.request(ask) {
+                Err(outcome) => outcome,
+                Ok(request) => {
+                    let (outcome, replayed) = books.ask(request);
+                    self.outcome(ask, &outcome, replayed)
+                }
+            }),
+            Step::Account(name) => match books.account(self.account(name)) {
+                None => Observed::Broken(format!("no account was opened as {name}")),
+                Some(account) => Observed::Account {
+                    balance: account.balance().minor(),
+                    entries: account.entry_count(),
+                    status: account.status(),
+                    version: account.version(),
+                },
+            },
+            Step::History(name) => {
+                let entries = books.entries(self.account(name)).into_iter();
+                Observed::History(entries.map(|(at, entry)| self.row(at, &entry)).collect())
+            }
+            Step::Ledger(currency) => books.ledger(*currency),
+        }
+    }
+
+    fn row(&self, booked_at: Timestamp, entry: &Entry) -> HistoryRow {
+        HistoryRow {
+            number: entry.number.get(),
+            amount: match entry.direction {
+                Direction::Credit => entry.amount.minor(),
+                Direction::Debit => -entry.amount.minor(),
+            },
+            balance: entry.balance.minor(),
+            memo: entry.memo.as_str().into(),
+            counterparty: entry.counterparty.map(|other| self.name(other)),
+            booked_at,
+        }
+    }
+
     /// The core's request, or how the server would refuse it before it came to the core.
-    pub fn request(&mut self, ask: &Ask) -> Result<Request, Outcome> {
+    fn request(&mut self, ask: &Ask) -> Result<Request, Outcome> {
         self.nonce += 1;
         let command = self.command(ask)?;
         let key = match &ask.key {
@@ -52,7 +112,7 @@ impl Desk {
     }
 
     /// What came of `ask`; takes note of an account that was opened.
-    pub fn outcome(
+    fn outcome(
         &mut self,
         ask: &Ask,
         outcome: &Result<Event, Rejection>,
@@ -69,13 +129,13 @@ impl Desk {
     }
 
     /// The account of this name; one that does not exist if none was opened under it.
-    pub fn account(&self, name: &str) -> AccountId {
+    fn account(&self, name: &str) -> AccountId {
         let known = self.accounts.iter().find(|(known, _)| known == name);
         known.map_or_else(|| AccountId::from_bits(bits(name)), |(_, id)| *id)
     }
 
     /// The name of this account; its id if it has none.
-    pub fn name(&self, account: AccountId) -> String {
+    fn name(&self, account: AccountId) -> String {
         let known = self.accounts.iter().find(|(_, id)| *id == account);
         known.map_or_else(|| account.to_string(), |(name, _)| name.clone())
     }

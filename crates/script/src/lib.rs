@@ -13,8 +13,8 @@ mod step;
 mod tokens;
 
 pub use clock::{instant, written};
-pub use desk::Desk;
-pub use memory::MemoryLedger;
+pub use desk::{Books, Desk};
+pub use memory::{MemoryBooks, MemoryLedger};
 pub use outcome::{Expected, HistoryRow, Observed, Outcome, compare};
 pub use parse::{NotAScript, Row, Script};
 pub use run::{Failure, Ledger, run, run_folder, testdata};

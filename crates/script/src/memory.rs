@@ -3,15 +3,24 @@
 use std::convert::Infallible;
 
 use tongjang_core::apply::apply;
-use tongjang_core::{Book, Decision, Direction, Event, MemoryBook, decide};
+use tongjang_core::{
+    Account, AccountId, Book, Currency, Decision, Entry, Event, MemoryBook, Rejection, Request,
+    Timestamp, decide,
+};
 
-use crate::{Desk, HistoryRow, Ledger, Observed, Step};
+use crate::{Books, Desk, Ledger, Observed, Step};
 
 /// A ledger that is only memory, with everything that happened.
 #[derive(Clone, Default, Debug)]
 pub struct MemoryLedger {
-    /// The desk in front of it.
-    pub desk: Desk,
+    desk: Desk,
+    /// What stands behind it.
+    pub books: MemoryBooks,
+}
+
+/// The core's own book, and all that led to it.
+#[derive(Clone, Default, Debug)]
+pub struct MemoryBooks {
     /// Its accounts.
     pub book: MemoryBook,
     /// What happened, in order.
@@ -20,67 +29,40 @@ pub struct MemoryLedger {
 
 impl Ledger for MemoryLedger {
     fn perform(&mut self, step: &Step) -> Observed {
-        match step {
-            Step::At(time) => {
-                self.desk.at = *time;
-                Observed::Done
-            }
-            Step::Ask(ask) => Observed::Outcome(match self.desk.request(ask) {
-                Err(outcome) => outcome,
-                Ok(request) => {
-                    let (outcome, replayed) = match decide(&self.book, &request) {
-                        Ok(Decision::New(event)) => {
-                            apply(&mut self.book, &event);
-                            self.events.push(event.clone());
-                            (Ok(event), false)
-                        }
-                        Ok(Decision::Replayed(event)) => (Ok(event), true),
-                        Ok(Decision::Refused(rejection)) => (Err(rejection), false),
-                        Err::<_, Infallible>(never) => match never {},
-                    };
-                    self.desk.outcome(ask, &outcome, replayed)
-                }
-            }),
-            Step::Account(name) => match self.book.account(self.desk.account(name)) {
-                None => Observed::Broken(format!("no account was opened as {name}")),
-                Some(account) => Observed::Account {
-                    balance: account.balance().minor(),
-                    entries: account.entry_count(),
-                    status: account.status(),
-                    version: account.version(),
-                },
-            },
-            Step::History(name) => Observed::History(self.history(name)),
-            Step::Ledger(currency) => self.totals(*currency),
-        }
+        self.desk.perform(step, &mut self.books)
     }
 }
 
-impl MemoryLedger {
-    fn history(&self, name: &str) -> Vec<HistoryRow> {
-        let account = self.desk.account(name);
+impl Books for MemoryBooks {
+    fn ask(&mut self, request: Request) -> (Result<Event, Rejection>, bool) {
+        match decide(&self.book, &request) {
+            Ok(Decision::New(event)) => {
+                apply(&mut self.book, &event);
+                self.events.push(event.clone());
+                (Ok(event), false)
+            }
+            Ok(Decision::Replayed(event)) => (Ok(event), true),
+            Ok(Decision::Refused(rejection)) => (Err(rejection), false),
+            Err::<_, Infallible>(never) => match never {},
+        }
+    }
+
+    fn account(&self, id: AccountId) -> Option<Account> {
+        self.book.account(id).cloned()
+    }
+
+    fn entries(&self, id: AccountId) -> Vec<(Timestamp, Entry)> {
         let transactions = self.events.iter().filter_map(|event| match event {
             Event::Booked(booked) => Some(&booked.transaction),
             _ => None,
         });
         let entries = transactions
-            .flat_map(|booked| booked.entries.iter().map(|entry| (booked.booked_at, entry)))
-            .filter(|(_, entry)| entry.account == account);
-        let rows = entries.map(|(booked_at, entry)| HistoryRow {
-            number: entry.number.get(),
-            amount: match entry.direction {
-                Direction::Credit => entry.amount.minor(),
-                Direction::Debit => -entry.amount.minor(),
-            },
-            balance: entry.balance.minor(),
-            memo: entry.memo.as_str().into(),
-            counterparty: entry.counterparty.map(|other| self.desk.name(other)),
-            booked_at,
-        });
-        rows.collect()
+            .flat_map(|booked| booked.entries.iter().map(|entry| (booked.booked_at, entry)));
+        let entries = entries.filter(|(_, entry)| entry.account == id);
+        entries.map(|(booked_at, entry)| (booked_at, entry.clone())).collect()
     }
 
-    fn totals(&self, currency: tongjang_core::Currency) -> Observed {
+    fn ledger(&self, currency: Currency) -> Observed {
         let booked = self.events.iter().filter(
             |event| matches!(event, Event::Booked(one) if one.transaction.currency == currency),
         );

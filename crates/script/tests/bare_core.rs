@@ -9,8 +9,8 @@ fn the_bare_core_does_what_the_scripts_say() {
         let mut ledger = MemoryLedger::default();
         run(script, &mut ledger)?;
         let mut audit = Audit::new();
-        let checked = ledger.events.iter().try_for_each(|event| audit.check(event));
-        checked.and_then(|()| audit.finish(ledger.book.accounts())).expect("a sound ledger");
+        let checked = ledger.books.events.iter().try_for_each(|event| audit.check(event));
+        checked.and_then(|()| audit.finish(ledger.books.book.accounts())).expect("a sound ledger");
         Ok(())
     });
     ran.unwrap_or_else(|failures| panic!("\n{failures}\n"));

@@ -2,11 +2,12 @@
 //! afterwards.
 //!
 //! [`ask`] makes requests from small numbers, [`model`] says what must come of them, [`drive`]
-//! puts them to a store batch by batch, and [`crash`] does so on a disk that fails. See
-//! `docs/testing.md`.
+//! puts them to a store batch by batch, and [`crash`] does so on a disk that fails. [`scripted`] puts
+//! a script's rows to one. See `docs/testing.md`.
 
 pub mod ask;
 pub mod crash;
 pub mod drive;
 pub mod model;
 pub mod random;
+pub mod scripted;
