@@ -126,8 +126,8 @@ impl PostgresStore {
         }
     }
 
-    /// Whether the batch at whose end the connection broke was committed after all. The locks of the batch
-    /// are taken again: who gets them comes after its end, whatever that was.
+    /// Whether the batch at whose end the connection broke was committed after all. The locks of
+    /// the batch are taken again: who gets them comes after its end, whatever that was.
     fn find_out(&mut self, broken: &StoreError) -> Result<(), StoreError> {
         self.counters.broken();
         self.line.hang_up();
