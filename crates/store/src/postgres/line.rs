@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::failure::Failure;
 use super::loading::Loading;
+use super::session::Profile;
 use super::writing::Writing;
 use super::{Engine, Target};
 use crate::StoreError;
@@ -29,6 +31,8 @@ pub(super) struct Line {
     application: &'static str,
     runtime: Runtime,
     open: Option<Open>,
+    /// The longest that an answer is waited for: a database may hang and still be there.
+    deadline: Duration,
     /// How much was written on this connection, and when its plans are made anew.
     written: u64,
     plan_again_at: u64,
@@ -40,6 +44,9 @@ struct Open {
     statements: Statements,
     driver: JoinHandle<Result<(), tokio_postgres::Error>>,
 }
+
+/// What came of work that has a deadline.
+type InTime<T> = Result<Result<T, StoreError>, Elapsed>;
 
 /// How long the end of a transaction is waited for before the connection is closed instead.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -60,8 +67,10 @@ impl Line {
     ) -> Result<Self, StoreError> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| StoreError::io("make", "a runtime", source))?;
+        // Longer than a lock is waited for by far.
+        let deadline = Profile::TELLER.lock_timeout + 5 * target.patience;
         let (open, written, plan_again_at) = (None, 0, PLAN_AGAIN);
-        Ok(Self { target, engine, application, runtime, open, written, plan_again_at })
+        Ok(Self { target, engine, application, runtime, open, deadline, written, plan_again_at })
     }
 
     /// Runs `work` on the connection, which is opened if there is none.
@@ -69,15 +78,17 @@ impl Line {
         &mut self,
         work: impl AsyncFnOnce(&Client, &Statements) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let Self { target, engine, application, runtime, open, written, plan_again_at } = self;
-        runtime.block_on(async {
+        let Self { target, engine, application, runtime, open, deadline, .. } = self;
+        let (written, plan_again_at) = (&mut self.written, &mut self.plan_again_at);
+        let done: Result<InTime<T>, StoreError> = runtime.block_on(async {
             if open.as_ref().is_none_or(|open| open.client.is_closed()) {
                 *open = Some(connect(target, *engine, application).await?);
                 (*written, *plan_again_at) = (0, PLAN_AGAIN);
             }
             let Some(Open { client, statements, .. }) = open else { unreachable!("it was opened") };
-            work(client, statements).await
-        })
+            Ok(timeout(*deadline, work(client, statements)).await)
+        });
+        self.in_time(done?)
     }
 
     /// Runs `work` in the transaction that [`run`](Self::run) left open. On a new connection it
@@ -89,7 +100,17 @@ impl Line {
         let Some(Open { client, statements, .. }) = &self.open else {
             return Err(StoreError::Overtaken);
         };
-        self.runtime.block_on(work(client, statements))
+        let work = async { timeout(self.deadline, work(client, statements)).await };
+        let done = self.runtime.block_on(work);
+        self.in_time(done)
+    }
+
+    /// What was answered in time. A line on which nothing was is closed.
+    fn in_time<T>(&mut self, done: InTime<T>) -> Result<T, StoreError> {
+        done.unwrap_or_else(|_| {
+            self.hang_up();
+            Err(too_late("wait for the database"))
+        })
     }
 
     /// Told of `events` that were committed. As long as the tables are small, every index is as
@@ -145,11 +166,12 @@ async fn connect(target: &Target, engine: Engine, application: &str) -> Result<O
     };
     let statements = match timeout(PREPARING, prepared).await {
         Ok(prepared) => prepared.map_err(|error| StoreError::database(PREPARE, error))?,
-        Err(_) => {
-            let cause = io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
-            let (failure, cause) = (Failure::Unavailable, Arc::new(cause));
-            return Err(StoreError::Database { attempt: PREPARE, failure, code: None, cause });
-        }
+        Err(_) => return Err(too_late(PREPARE)),
     };
     Ok(Open { client, statements, driver })
+}
+
+fn too_late(attempt: &'static str) -> StoreError {
+    let cause = Arc::new(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
+    StoreError::Database { attempt, failure: Failure::Unavailable, code: None, cause }
 }

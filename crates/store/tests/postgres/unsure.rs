@@ -1,4 +1,8 @@
-//! A database that answers a COMMIT without saying whether it was done.
+//! A database that answers a COMMIT without saying whether it was done, or nothing at all.
+
+use std::process::Command;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use tongjang_cluster::Cluster;
 
@@ -34,4 +38,33 @@ fn an_error_that_does_not_say_whether_it_was_committed_is_found_out() {
         assert_eq!(balance(&desk, account), 5, "{code}");
         assert_eq!(desk.counts().broken, u64::from(is_unsure), "{code}");
     }
+}
+
+/// The machine is there and takes what is sent; what should answer hangs.
+#[test]
+fn a_database_that_hangs_is_given_up_for_a_new_connection() {
+    let cluster = Cluster::shared();
+    let database = cluster.database();
+    migrated(&database, 1);
+    let mark = if database.url().contains('?') { '&' } else { '?' };
+    let url = format!("{}{mark}connect_timeout=1", database.url());
+    let desk = Desk::at(&url, 1, 1);
+    let account = opened(&desk.insist("open", &opening("1")));
+    let signal = |name: &str, id: u32| {
+        let done = Command::new("kill").args([name, &id.to_string()]).status().unwrap();
+        assert!(done.success(), "kill {name} {id}");
+    };
+    let hung = cluster.backends(&database, Some("tongjang teller"));
+    hung.iter().for_each(|id| signal("-STOP", *id));
+    let (tell, told) = channel();
+    let answer = std::thread::scope(|scope| {
+        scope.spawn(|| tell.send(desk.ask(Some("paid"), deposit(account, 5))).unwrap());
+        let answer = told.recv_timeout(Duration::from_secs(60));
+        // Whatever came of it, so that nobody waits for ever.
+        hung.iter().for_each(|id| signal("-CONT", *id));
+        answer
+    });
+    let answer = answer.expect("it is not waited for without end").unwrap();
+    assert!(!hung.is_empty() && answer.outcome.is_ok() && !answer.replayed, "{answer:?}");
+    assert_eq!(balance(&desk, account), 5);
 }
