@@ -23,6 +23,7 @@ use tongjang_store::journal::{Journal, JournalConfig};
 
 use crate::config::StoreArgs;
 use crate::ledger::LedgerReader;
+use crate::serve::{StartError, check_whole};
 
 pub(crate) const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (", env!("TONGJANG_COMMIT"), ")");
@@ -87,15 +88,16 @@ enum AccountCommand {
 /// The ledger, only to look at; a server may be running.
 fn reader(ledger: &StoreArgs) -> anyhow::Result<LedgerReader> {
     match ledger.database_blocking()? {
-        None => Ok(LedgerReader::Journal(Journal::open_to_read(&only_to_read(&ledger.data))?)),
+        None => Ok(LedgerReader::Journal(Journal::open_to_read(&only_to_read(&ledger.data)?)?)),
         Some(database) => Ok(LedgerReader::Postgres(database.postgres.reader())),
     }
 }
 
-/// The journal in the folder `data`.
-fn only_to_read(data: &Path) -> JournalConfig {
+/// The journal in the folder `data`, unless only a part of a copy is there.
+fn only_to_read(data: &Path) -> Result<JournalConfig, StartError> {
+    check_whole(data)?;
     // Only a new ledger takes an id, and reading makes none.
-    JournalConfig::new(data, [0; 16])
+    Ok(JournalConfig::new(data, [0; 16]))
 }
 
 /// Does what the command line says, and tells the process's exit code.

@@ -282,10 +282,16 @@ pub(crate) const UNFINISHED: &str = "UNFINISHED-COPY";
 
 /// Makes the folder, unless a copy into it is to be finished first.
 pub(crate) fn make_data_directory(path: &Path) -> Result<(), StartError> {
-    if path.join(UNFINISHED).exists() {
-        return Err(StartError::Unfinished { path: path.display().to_string() });
-    }
+    check_whole(path)?;
     make_folder(path)
+}
+
+/// Refuses a folder into which a copy is not finished.
+pub(crate) fn check_whole(path: &Path) -> Result<(), StartError> {
+    match path.join(UNFINISHED).exists() {
+        true => Err(StartError::Unfinished { path: path.display().to_string() }),
+        false => Ok(()),
+    }
 }
 
 /// Makes the folder, for its owner's eyes only.

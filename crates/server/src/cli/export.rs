@@ -129,7 +129,7 @@ fn events(
     each: impl FnMut(&Event) -> Result<(), Broken>,
 ) -> anyhow::Result<Result<(), Broken>> {
     match ledger.database_blocking()? {
-        None => Ok(chronicle::events(&only_to_read(&ledger.data), each).map(|_| ())),
+        None => Ok(chronicle::events(&only_to_read(&ledger.data)?, each).map(|_| ())),
         Some(database) => Ok(postgres::chronicle::events(&database.postgres, each)),
     }
 }

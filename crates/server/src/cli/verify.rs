@@ -11,7 +11,6 @@ use tongjang_store::postgres;
 use super::table::{Align, Table, amount};
 use super::{only_to_read, print};
 use crate::config::StoreArgs;
-use crate::serve::UNFINISHED;
 
 /// Verifies the ledger; an error tells the place of the first fault.
 pub(super) fn verify(ledger: &StoreArgs) -> anyhow::Result<ExitCode> {
@@ -30,10 +29,8 @@ pub(super) fn verify(ledger: &StoreArgs) -> anyhow::Result<ExitCode> {
 fn of_journal(data: &Path) -> anyhow::Result<(AuditSummary, Vec<String>)> {
     let is_ledger = data.join("journal").is_dir();
     anyhow::ensure!(is_ledger, "there is no ledger in {}; see --data", data.display());
-    let is_whole = !data.join(UNFINISHED).exists();
-    let again = "run the same `tongjang copy` again";
-    anyhow::ensure!(is_whole, "the copy into {} is not finished; {again}", data.display());
-    let verified = watched(|progress| journal::verify::verify(&only_to_read(data), progress))?;
+    let config = only_to_read(data)?;
+    let verified = watched(|progress| journal::verify::verify(&config, progress))?;
     let mut notes = vec![match &verified.snapshot {
         Some(path) => format!("The balances in {} agree.", path.display()),
         None => "There is no snapshot whose balances could be compared.".to_owned(),

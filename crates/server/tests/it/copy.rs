@@ -334,9 +334,12 @@ async fn what_two_tellers_did_at_one_time_is_no_fault_in_a_copy() {
     // Before a copy is finished, nothing says how much of it was copied.
     let mark = folder.path().join("data/UNFINISHED-COPY");
     std::fs::write(&mark, "0\n").unwrap();
-    let output = run(&["verify", "--data", &data], "");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("is not finished"), "{said}");
+    for command in [&["verify"][..], &["export"], &["account", "list"]] {
+        let output = run(&[command, &["--data", &data]].concat(), "");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("is not finished"), "{command:?}: {said}");
+        assert!(output.stdout.is_empty(), "{command:?}");
+    }
     std::fs::remove_file(mark).unwrap();
     // Without this file nobody knows of several tellers.
     std::fs::remove_file(folder.path().join("data/journal/COPIED")).unwrap();
