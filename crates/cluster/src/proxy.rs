@@ -261,7 +261,7 @@ fn connect(line: &Arc<Line>, client: TcpStream, (host, port): &(String, u16)) ->
     let connection = Arc::new(Connection { client, server, flow: Mutex::new(Flow::Open) });
     {
         let mut state = line.state();
-        if state.closed {
+        if state.closed || state.ended {
             return Ok(());
         }
         state.connections.retain(|connection| connection.flow() != Flow::Cut);

@@ -139,7 +139,13 @@ impl StoreError {
         Self::Database { attempt, failure, code, cause: Arc::new(cause) }
     }
 
-    /// The same, but a unique key that is taken (23505) means `Again`: for who lost a race for
+    /// That the database has not answered in time.
+    pub(crate) fn too_late(attempt: &'static str) -> Self {
+        let cause = Arc::new(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
+        Self::Database { attempt, failure: Failure::Unavailable, code: None, cause }
+    }
+
+    /// The error of [`database`](Self::database), but a unique key that is taken (23505) means `Again`: for who lost a race for
     /// the key, and will find the winner's row when he looks again.
     #[must_use]
     pub fn again_if_taken(mut self) -> Self {

@@ -5,7 +5,7 @@ use tokio_postgres::Row as Columns;
 use tongjang_core::{Account, AccountId, Balance, Timestamp, UserId};
 
 use super::columns::{self, ACCOUNT};
-use super::reader::{READ, Value, query};
+use super::reader::{READ, Value, in_time, query};
 use super::values::{Instant, Numeric, Uuid};
 use crate::StoreError;
 use crate::query::{LedgerTotals, Order};
@@ -61,18 +61,21 @@ pub(super) async fn list(
 /// The whole ledger, a row a currency, in the order of their codes.
 pub(super) async fn totals(client: &Client) -> Result<Vec<LedgerTotals>, StoreError> {
     let attempt = |error| StoreError::database(READ, error);
-    let totals = client.prepare_cached(TOTALS).await.map_err(attempt)?;
-    // All accounts are read, and one after another as they lie there that is fastest. All of it is
-    // sent at once, so the transaction ends whatever comes of it.
-    let (_, _, rows, _) = tokio::try_join!(
-        biased;
-        client.batch_execute("BEGIN READ ONLY"),
-        client.batch_execute("SET LOCAL enable_seqscan = on"),
-        client.query(&totals, &[]),
-        client.batch_execute("COMMIT"),
-    )
-    .map_err(attempt)?;
-    rows.iter().map(total).collect()
+    let rows = in_time(async {
+        let totals = client.prepare_cached(TOTALS).await.map_err(attempt)?;
+        // All accounts are read, and one after another as they lie there that is fastest. All of
+        // it is sent at once, so the transaction ends whatever comes of it.
+        let (_, _, rows, _) = tokio::try_join!(
+            biased;
+            client.batch_execute("BEGIN READ ONLY"),
+            client.batch_execute("SET LOCAL enable_seqscan = on"),
+            client.query(&totals, &[]),
+            client.batch_execute("COMMIT"),
+        )
+        .map_err(attempt)?;
+        Ok(rows)
+    });
+    rows.await?.iter().map(total).collect()
 }
 
 fn total(row: &Columns) -> Result<LedgerTotals, StoreError> {

@@ -12,22 +12,25 @@ use tokio_postgres::{Client, Portal, Row, Transaction as Session};
 use tongjang_core::{AccountId, Booked, Event, Opening, StatusChanged, Timestamp, TransactionId};
 
 use super::columns::{self, ACCOUNT, AccountRow, ENTRY, EntryRow};
-use super::outcomes::{self, KeyRow, StandsFor};
+use super::outcomes::{self, KEY, KeyRow, StandsFor};
 use super::places::Parts;
+use super::reader::READ;
 use super::session::Profile;
 use super::values::Uuid;
 use super::{Copying, Engine, Postgres, schema};
 use crate::StoreError;
 
-/// So many rows of a table are fetched at once.
+/// So many rows of a table are fetched at once, of entries over all parts together.
 const PIECE: i32 = 2_000;
+/// But so many of a part at least.
+const LEAST: i32 = 50;
 
 /// A session that reads the whole ledger takes its time.
 const CHRONICLER: Profile = Profile {
     statement_timeout: std::time::Duration::ZERO,
     idle_in_transaction_timeout: std::time::Duration::ZERO,
-    // Rows are fetched piece by piece in the order of an index.
-    settings: "SET enable_seqscan = off; SET cursor_tuple_fraction = 0;",
+    // Rows are fetched piece by piece, in the order of an index where there is one.
+    settings: "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;",
     ..Profile::READER
 };
 
@@ -75,13 +78,14 @@ pub(super) async fn tell<E: From<StoreError>>(
     mut each: impl FnMut(&Event) -> Result<(), E>,
     mut account: impl FnMut(&AccountRow) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut openings = Stream::open(session, &openings()).await?;
+    let mut openings = Stream::open(session, &openings(), PIECE).await?;
     let mut entries: Vec<Stream<'_, EntryRow>> = Vec::new();
+    let piece = (PIECE / i32::from(parts.count())).max(LEAST);
     for part in outcomes::every(parts) {
-        entries.push(Stream::open(session, &entries_of(part)).await?);
+        entries.push(Stream::open(session, &entries_of(part), piece).await?);
     }
-    let mut changes: Stream<'_, Change> = Stream::open(session, CHANGES).await?;
-    let mut keys = Stream::open(session, KEYS).await?;
+    let mut changes: Stream<'_, Change> = Stream::open(session, CHANGES, PIECE).await?;
+    let mut keys = Stream::open(session, &keys(), PIECE).await?;
     loop {
         let mut next = openings.next_time().await?;
         for stream in entries.iter_mut() {
@@ -90,7 +94,7 @@ pub(super) async fn tell<E: From<StoreError>>(
         next = earlier(next, changes.next_time().await?);
         next = earlier(next, keys.next_time().await?);
         let Some(now) = next else { return Ok(()) };
-        let mut used = Keys::at(now, &mut keys).await?;
+        let mut used = Keys::at(now, parts, &mut keys).await?;
         let mut rows = Vec::new();
         while let Some(row) = openings.take_at(now).await? {
             account(&row)?;
@@ -146,9 +150,10 @@ fn entries_of(part: i16) -> String {
 const CHANGES: &str = "SELECT s.account_id, s.version, s.status, s.changed_at
     FROM tongjang.status_changes AS s ORDER BY s.changed_at, s.account_id, s.version";
 
-const KEYS: &str = "SELECT k.scope, k.key, k.fingerprint, k.happened_at, k.transaction_id,
-        k.opened_id, k.changed_id, k.refusal, k.version
-    FROM tongjang.keys AS k ORDER BY k.happened_at, k.part, k.scope, k.key";
+/// In the order of their times, which no index has.
+fn keys() -> String {
+    format!("SELECT {KEY} FROM tongjang.keys AS k ORDER BY k.happened_at, k.part, k.scope, k.key")
+}
 
 /// The accounts that were opened at one time, each with the settlement account that came along: of
 /// its own part, or of another, if it comes from a ledger that is divided otherwise.
@@ -223,13 +228,16 @@ impl Happened for EntryRow {
 
 impl Happened for Change {
     fn read(row: &Row) -> Result<Self, StoreError> {
-        let (Uuid(account), version): (_, i64) = (row.get(0), row.get(1));
+        let nameless = |bad: columns::Bad<'_>| bad.at("a row of tongjang.status_changes");
+        let Uuid(account) = columns::value(row, 0).map_err(nameless)?;
+        let version: i64 = columns::value(row, 1).map_err(nameless)?;
         let account = AccountId::from_bits(account);
         let fault = |what: &str| StoreError::Damaged {
             place: format!("change {version} of account {account}"),
             what: what.to_owned(),
         };
-        let status = columns::status(row.get(2)).ok_or_else(|| fault("its status is none"))?;
+        let status = columns::value(row, 2).ok().and_then(columns::status);
+        let status = status.ok_or_else(|| fault("its status is none"))?;
         let at = columns::time(row, 3).map_err(|_| fault("its time is none"))?;
         Ok(Self { event: StatusChanged { account, status, at, key: None }, version })
     }
@@ -253,22 +261,28 @@ impl Happened for KeyRow {
 struct Stream<'a, T> {
     session: &'a Session<'a>,
     portal: Portal,
+    /// What was fetched and not taken yet, and how much is fetched at once.
     piece: VecDeque<T>,
+    size: i32,
     over: bool,
 }
 
 impl<'a, T: Happened> Stream<'a, T> {
-    async fn open(session: &'a Session<'a>, statement: &str) -> Result<Self, StoreError> {
-        let attempt = |error| StoreError::database("read the ledger", error);
+    async fn open(
+        session: &'a Session<'a>,
+        statement: &str,
+        size: i32,
+    ) -> Result<Self, StoreError> {
+        let attempt = |error| StoreError::database(READ, error);
         let portal = session.bind(statement, &[]).await.map_err(attempt)?;
-        Ok(Self { session, portal, piece: VecDeque::new(), over: false })
+        Ok(Self { session, portal, piece: VecDeque::new(), size, over: false })
     }
 
     /// When the next one happened; nothing is left if `None`.
     async fn next_time(&mut self) -> Result<Option<Timestamp>, StoreError> {
         if self.piece.is_empty() && !self.over {
-            let attempt = |error| StoreError::database("read the ledger", error);
-            let rows = self.session.query_portal(&self.portal, PIECE).await.map_err(attempt)?;
+            let attempt = |error| StoreError::database(READ, error);
+            let rows = self.session.query_portal(&self.portal, self.size).await.map_err(attempt)?;
             self.over = rows.is_empty();
             for row in &rows {
                 self.piece.push_back(T::read(row)?);
@@ -296,9 +310,17 @@ struct Keys {
 }
 
 impl Keys {
-    async fn at(time: Timestamp, keys: &mut Stream<'_, KeyRow>) -> Result<Self, StoreError> {
+    async fn at(
+        time: Timestamp,
+        parts: Parts,
+        keys: &mut Stream<'_, KeyRow>,
+    ) -> Result<Self, StoreError> {
         let mut found = Self::default();
         while let Some(key) = keys.take_at(time).await? {
+            // Elsewhere nobody looks for it.
+            if key.part != parts.of_owner(key.used.scope) {
+                return Err(key.fault("it is in another part than its user's"));
+            }
             let twice = match &key.stands_for {
                 StandsFor::Transaction(id) => found.transactions.insert(*id, key),
                 StandsFor::Opening(id) => found.openings.insert(*id, key),

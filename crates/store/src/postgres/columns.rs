@@ -1,6 +1,6 @@
 //! Rows of the tables as the core's types. What does not fit them is damage, told with its place.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -23,6 +23,11 @@ pub(super) const ACCOUNT: &str = "a.part, a.id, a.owner, a.currency, a.bank, a.n
 pub(super) const ENTRY: &str = "e.account_id, e.number, e.direction, e.amount, e.balance, \
     e.memo, e.counterparty_id, e.credit_count, e.credit_total, e.hash, e.transaction_id, e.kind, \
     e.booked_at, e.currency, e.metadata, e.part";
+
+/// The accounts of some ids.
+pub(super) static ACCOUNTS_BY_ID: LazyLock<String> = LazyLock::new(|| {
+    format!("SELECT {ACCOUNT} FROM tongjang.accounts AS a WHERE a.id = ANY ($1::uuid[])")
+});
 
 /// An account as it stands in its table.
 pub(super) struct AccountRow {
@@ -50,6 +55,13 @@ impl Bad<'_> {
     }
 }
 
+/// That an account is in two parts. Only an engine that distributes the tables takes such a row.
+pub(super) fn twice(id: AccountId, parts: [i16; 2]) -> StoreError {
+    let [one, other] = parts;
+    let what = format!("it is in part {one} and in part {other}");
+    StoreError::Damaged { place: format!("account {id}"), what }
+}
+
 /// What stands in a column of `row`. A number beyond 128 bits, or a time beyond the last, may stand
 /// in its column, but cannot be read.
 pub(super) fn value<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, Bad<'a>> {
@@ -58,25 +70,26 @@ pub(super) fn value<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T
 
 /// The account of a row of [`ACCOUNT`].
 pub(super) fn account(row: &Row) -> Result<AccountRow, StoreError> {
-    let Uuid(id) = row.get(1);
+    let nameless = |bad: Bad<'_>| bad.at("a row of tongjang.accounts");
+    let Uuid(id) = value(row, 1).map_err(nameless)?;
     let id = AccountId::from_bits(id);
-    let part = row.get(0);
+    let part: i16 = value(row, 0).map_err(nameless)?;
     let read = || {
         let opened = opened(row, id)?;
         let Numeric(credit_total) = value(row, 10)?;
         let Numeric(balance) = value(row, 11)?;
         let debit_total = credit_total.checked_sub(balance).ok_or(Bad("balance"))?;
         let (Numeric(held), Numeric(limit)) = (value(row, 12)?, value(row, 13)?);
-        let count = |column: usize, name| whole(row.get(column)).ok_or(Bad(name));
+        let count = |column: usize, name| whole(value(row, column)?).ok_or(Bad(name));
         let standing = Standing {
-            status: status(row.get(7)).ok_or(Bad("status"))?,
+            status: status(value(row, 7)?).ok_or(Bad("status"))?,
             credit_total: Balance::new(credit_total),
             debit_total: Balance::new(debit_total),
             held: Balance::new(held),
             overdraft_limit: Balance::new(limit),
             entry_count: count(8, "entry_count")?,
             credit_count: count(9, "credit_count")?,
-            head_hash: hash(row.get(14)).ok_or(Bad("head_hash"))?,
+            head_hash: hash(value(row, 14)?).ok_or(Bad("head_hash"))?,
             last_booked_at: time(row, 15)?,
             version: count(16, "version")?,
         };
@@ -84,11 +97,11 @@ pub(super) fn account(row: &Row) -> Result<AccountRow, StoreError> {
     };
     let place = |bad: Bad<'_>| bad.at(format_args!("account {id} in part {part}"));
     let (account, changed_at) = (read().map_err(place)?, time(row, 17).map_err(place)?);
-    Ok(AccountRow { account, part, changed_at, number_made: row.get(18) })
+    Ok(AccountRow { account, part, changed_at, number_made: value(row, 18).map_err(place)? })
 }
 
 fn opened(row: &Row, id: AccountId) -> Result<Arc<Opened>, Bad<'_>> {
-    let Uuid(owner) = row.get(2);
+    let Uuid(owner) = value(row, 2)?;
     let (bank, number): (Option<&str>, Option<&str>) = (row.get(4), row.get(5));
     let place = match (bank, number) {
         (Some(bank), Some(number)) => Some((
@@ -101,7 +114,7 @@ fn opened(row: &Row, id: AccountId) -> Result<Arc<Opened>, Bad<'_>> {
     Ok(Arc::new(Opened {
         id,
         owner: UserId::from_bits(owner),
-        currency: currency(row.get(3)).ok_or(Bad("currency"))?,
+        currency: currency(value(row, 3)?).ok_or(Bad("currency"))?,
         place,
         opened_at: time(row, 6)?,
     }))
@@ -109,35 +122,37 @@ fn opened(row: &Row, id: AccountId) -> Result<Arc<Opened>, Bad<'_>> {
 
 /// The entry of a row of [`ENTRY`].
 pub(super) fn entry(row: &Row) -> Result<EntryRow, StoreError> {
-    let Uuid(account) = row.get(0);
+    let nameless = |bad: Bad<'_>| bad.at("a row of tongjang.entries");
+    let Uuid(account) = value(row, 0).map_err(nameless)?;
     let account = AccountId::from_bits(account);
-    let (number, part): (i64, i16) = (row.get(1), row.get(15));
+    let (number, part): (i64, i16) =
+        (value(row, 1).map_err(nameless)?, value(row, 15).map_err(nameless)?);
     let read = || {
         let (Numeric(amount), Numeric(balance)) = (value(row, 3)?, value(row, 4)?);
         let Numeric(credit_total) = value(row, 8)?;
-        let Uuid(transaction) = row.get(10);
+        let Uuid(transaction) = value(row, 10)?;
         let counterparty: Option<Uuid> = row.get(6);
         let metadata: Option<&str> = row.get(14);
         let entry = Entry {
             account,
             number: whole(number).and_then(EntryNumber::new).ok_or(Bad("number"))?,
-            direction: direction(row.get(2)).ok_or(Bad("direction"))?,
+            direction: direction(value(row, 2)?).ok_or(Bad("direction"))?,
             amount: Amount::new(amount).ok_or(Bad("amount"))?,
             balance: Balance::new(balance),
-            memo: Memo::new(row.get(5)).map_err(|_| Bad("memo"))?,
+            memo: Memo::new(value(row, 5)?).map_err(|_| Bad("memo"))?,
             counterparty: counterparty.map(|Uuid(id)| AccountId::from_bits(id)),
-            credit_count: whole(row.get(7)).ok_or(Bad("credit_count"))?,
+            credit_count: whole(value(row, 7)?).ok_or(Bad("credit_count"))?,
             credit_total: Balance::new(credit_total),
-            hash: hash(row.get(9)).ok_or(Bad("hash"))?,
+            hash: hash(value(row, 9)?).ok_or(Bad("hash"))?,
         };
         Ok(EntryRow {
             row: crate::Row {
                 transaction: TransactionId::from_bits(transaction),
-                kind: kind(row.get(11)).ok_or(Bad("kind"))?,
+                kind: kind(value(row, 11)?).ok_or(Bad("kind"))?,
                 booked_at: time(row, 12)?,
                 entry,
             },
-            currency: currency(row.get(13)).ok_or(Bad("currency"))?,
+            currency: currency(value(row, 13)?).ok_or(Bad("currency"))?,
             metadata: match metadata {
                 None => None,
                 Some(text) => Some(read_metadata(text).ok_or(Bad("metadata"))?),
@@ -203,13 +218,6 @@ pub(super) fn write_metadata(metadata: &Metadata) -> Option<String> {
     }
     let pairs = pairs.iter().map(|(key, value)| (key.to_string(), Value::from(value.as_ref())));
     Some(Value::Object(pairs.collect()).to_string())
-}
-
-/// That an account is in two parts. Only an engine that distributes the tables takes such a row.
-pub(super) fn twice(id: AccountId, parts: [i16; 2]) -> StoreError {
-    let [one, other] = parts;
-    let what = format!("it is in part {one} and in part {other}");
-    StoreError::Damaged { place: format!("account {id}"), what }
 }
 
 /// What [`write_metadata`] wrote.

@@ -11,6 +11,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, ready};
 
 use futures_util::future::{Either, select};
@@ -44,7 +45,9 @@ impl Target {
             settings.password(password);
         }
         let mut unreached = Unreached(Vec::new());
-        for host in &self.hosts {
+        let first = self.last.load(Relaxed);
+        let in_turn = self.hosts.iter().enumerate().cycle().skip(first);
+        for (nth, host) in in_turn.take(self.hosts.len()) {
             let places = match self.places(host).await {
                 Ok(places) => places,
                 Err(error) => {
@@ -69,7 +72,10 @@ impl Target {
                 };
                 let set_up = set_up(&client, &mut driver, profile);
                 match timeout(self.patience, set_up).await {
-                    Ok(Ok(())) => return Ok((client, driver)),
+                    Ok(Ok(())) => {
+                        self.last.store(nth, Relaxed);
+                        return Ok((client, driver));
+                    }
                     Ok(Err(error)) if error.failure() == Some(Failure::Unavailable) => {
                         let why = error.to_string();
                         unreached.miss(host, place, Failure::Unavailable, None, why);

@@ -58,7 +58,8 @@ impl Copying {
     /// with it.
     ///
     /// # Errors
-    /// If anything else is in `ledger`, or the database fails. Nothing is changed then.
+    /// If anything else is in `ledger`, or the database fails, and nothing is changed then. If
+    /// somebody has connected meanwhile, the copy counts as begun.
     pub fn begin(
         ledger: &Postgres,
         source: u128,

@@ -256,8 +256,9 @@ impl History<'_> {
                 Direction::Credit => Some(entry.credit_count),
                 Direction::Debit => number.checked_sub(entry.credit_count),
             };
-            if rank.is_none() || rank != ranks.next() {
-                return Err(self.damaged(number, "its count of credits"));
+            // The entry before the oldest is read with them, and no one of them may be it.
+            if entry.direction != direction || rank.is_none() || rank != ranks.next() {
+                return Err(self.damaged(number, "its direction or its count of credits"));
             }
         }
         match ranks.next() {

@@ -1,7 +1,5 @@
 //! A teller's line to the database: a connection with its statements, opened anew when it broke.
 
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -10,7 +8,6 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
-use super::failure::Failure;
 use super::loading::Loading;
 use super::session::Profile;
 use super::writing::Writing;
@@ -109,7 +106,7 @@ impl Line {
     fn in_time<T>(&mut self, done: InTime<T>) -> Result<T, StoreError> {
         done.unwrap_or_else(|_| {
             self.hang_up();
-            Err(too_late("wait for the database"))
+            Err(StoreError::too_late("wait for the database"))
         })
     }
 
@@ -166,12 +163,7 @@ async fn connect(target: &Target, engine: Engine, application: &str) -> Result<O
     };
     let statements = match timeout(PREPARING, prepared).await {
         Ok(prepared) => prepared.map_err(|error| StoreError::database(PREPARE, error))?,
-        Err(_) => return Err(too_late(PREPARE)),
+        Err(_) => return Err(StoreError::too_late(PREPARE)),
     };
     Ok(Open { client, statements, driver })
-}
-
-fn too_late(attempt: &'static str) -> StoreError {
-    let cause = Arc::new(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
-    StoreError::Database { attempt, failure: Failure::Unavailable, code: None, cause }
 }

@@ -1,6 +1,6 @@
 //! What a batch touches, locked in order and brought in.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio_postgres::{Client, Error, Row, Statement};
 use tongjang_core::{AccountId, Bank, Command, Currency, Event, IdempotencyKey, Request, UserId};
@@ -31,8 +31,8 @@ pub(super) struct Wanted {
     /// The settlement accounts of openings: those of other requests follow from their accounts.
     openings: BTreeSet<(Currency, UserId)>,
     keys: BTreeSet<(UserId, String)>,
-    numbers: BTreeSet<(String, String)>,
-    number_parts: HashMap<(String, String), i16>,
+    /// The numbers of openings, by bank and bare number, with the part that each is in.
+    numbers: BTreeMap<(String, String), i16>,
     /// Whether what another holds is waited for no longer than a moment.
     in_a_hurry: bool,
 }
@@ -48,8 +48,7 @@ impl Wanted {
             if let Command::Open { owner, currency, bank, number, .. } = &request.command {
                 wanted.openings.insert((*currency, *owner));
                 let name = (bank.as_str().to_owned(), number.bare());
-                wanted.number_parts.insert(name.clone(), parts.of_number(bank, number));
-                wanted.numbers.insert(name);
+                wanted.numbers.insert(name, parts.of_number(bank, number));
             }
         }
         wanted
@@ -69,9 +68,7 @@ impl Loading {
                     ORDER BY a.part, a.id FOR NO KEY UPDATE OF a"
             )
         };
-        let find =
-            format!("SELECT {ACCOUNT} FROM tongjang.accounts AS a WHERE a.id = ANY ($1::uuid[])");
-        let keys = |only: &str| format!("{} {only}", outcomes::KEYS);
+        let keys = |only: &str| format!("{} {only}", *outcomes::KEYS);
         let numbers = |only: &str| {
             format!(
                 "SELECT n.bank, n.bare, n.account_id FROM tongjang.account_numbers AS n
@@ -81,7 +78,7 @@ impl Loading {
         };
         Ok(Self {
             engine,
-            find: client.prepare(&find).await?,
+            find: client.prepare(&columns::ACCOUNTS_BY_ID).await?,
             lock: ByPart::prepare(client, engine, ("a.part", 2), lock).await?,
             keys: ByPart::prepare(client, engine, ("k.part", 3), keys).await?,
             numbers: ByPart::prepare(client, engine, ("n.part", 3), numbers).await?,
@@ -279,10 +276,10 @@ fn key_columns(wanted: &Wanted, parts: Parts) -> (Vec<i16>, Vec<Uuid>, Vec<&str>
 
 fn number_columns(wanted: &Wanted) -> (Vec<i16>, Vec<&str>, Vec<&str>) {
     let mut columns = (Vec::new(), Vec::new(), Vec::new());
-    for name in &wanted.numbers {
-        columns.0.push(wanted.number_parts.get(name).copied().unwrap_or_default());
-        columns.1.push(name.0.as_str());
-        columns.2.push(name.1.as_str());
+    for ((bank, bare), part) in &wanted.numbers {
+        columns.0.push(*part);
+        columns.1.push(bank.as_str());
+        columns.2.push(bare.as_str());
     }
     columns
 }

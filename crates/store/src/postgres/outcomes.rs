@@ -1,6 +1,7 @@
 //! What keys stand for: from rows of `tongjang.keys` back to the events.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::LazyLock;
 
 use tokio_postgres::{Client, Row, Statement};
 use tongjang_core::{
@@ -8,21 +9,28 @@ use tongjang_core::{
     Opening, Refused, StatusChanged, Timestamp, Transaction, TransactionId, UserId,
 };
 
-use super::columns::{self, ACCOUNT, ENTRY, EntryRow};
+use super::columns::{self, ENTRY, EntryRow};
 use super::places::Parts;
 use super::refusals;
 use super::values::Uuid;
 use crate::StoreError;
 
-/// The rows of keys, by part, scope and key.
-pub(super) const KEYS: &str = "SELECT k.scope, k.key, k.fingerprint, k.happened_at,
-        k.transaction_id, k.opened_id, k.changed_id, k.refusal, k.version
-    FROM tongjang.keys AS k
-    JOIN unnest($1::smallint[], $2::uuid[], $3::text[]) AS w (part, scope, key)
-        ON k.part = w.part AND k.scope = w.scope AND k.key = w.key";
+/// The columns that [`KeyRow::read`] reads, of `tongjang.keys AS k`.
+pub(super) const KEY: &str = "k.scope, k.key, k.fingerprint, k.happened_at, k.transaction_id, \
+    k.opened_id, k.changed_id, k.refusal, k.version, k.part";
 
-/// A row of [`KEYS`].
+/// The rows of keys, by part, scope and key.
+pub(super) static KEYS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {KEY} FROM tongjang.keys AS k
+            JOIN unnest($1::smallint[], $2::uuid[], $3::text[]) AS w (part, scope, key)
+                ON k.part = w.part AND k.scope = w.scope AND k.key = w.key"
+    )
+});
+
+/// A key as it stands in its table.
 pub(super) struct KeyRow {
+    pub(super) part: i16,
     pub(super) used: KeyUse,
     pub(super) at: Timestamp,
     pub(super) stands_for: StandsFor,
@@ -38,15 +46,19 @@ pub(super) enum StandsFor {
 
 impl KeyRow {
     pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
-        let Uuid(scope) = row.get(0);
-        let (scope, text): (_, &str) = (UserId::from_bits(scope), row.get(1));
+        let nameless = |bad: columns::Bad<'_>| bad.at("a row of tongjang.keys");
+        let Uuid(scope) = columns::value(row, 0).map_err(nameless)?;
+        let (scope, text) =
+            (UserId::from_bits(scope), columns::value::<&str>(row, 1).map_err(nameless)?);
+        let part = columns::value(row, 9).map_err(nameless)?;
         let fault = |what: &str| StoreError::Damaged {
             place: format!("key {text} of {scope}"),
             what: what.to_owned(),
         };
         let key = IdempotencyKey::new(text).ok_or_else(|| fault("it is no key"))?;
-        let fingerprint: &[u8] = row.get(2);
-        let fingerprint = fingerprint.try_into().map_err(|_| fault("its fingerprint is none"))?;
+        let fingerprint = columns::value::<&[u8]>(row, 2).ok();
+        let fingerprint = fingerprint.and_then(|bytes| bytes.try_into().ok());
+        let fingerprint = fingerprint.ok_or_else(|| fault("its fingerprint is none"))?;
         let (transaction, opened): (Option<Uuid>, Option<Uuid>) = (row.get(4), row.get(5));
         let (changed, version): (Option<Uuid>, Option<i64>) = (row.get(6), row.get(8));
         let refusal: Option<String> = row.get(7);
@@ -64,7 +76,7 @@ impl KeyRow {
         let fingerprint = Fingerprint::from_bytes(fingerprint);
         let used = KeyUse { scope, key, fingerprint };
         let at = columns::time(row, 3).map_err(|_| fault("its time is none"))?;
-        Ok(Self { used, at, stands_for })
+        Ok(Self { part, used, at, stands_for })
     }
 
     pub(super) fn fault(&self, what: &str) -> StoreError {
@@ -87,8 +99,6 @@ impl Statements {
                 JOIN tongjang.entries AS e ON e.part = w.part AND e.transaction_id = w.id
                     AND e.booked_at IS NOT NULL"
         );
-        let accounts =
-            format!("SELECT {ACCOUNT} FROM tongjang.accounts AS a WHERE a.id = ANY ($1::uuid[])");
         let changes = "SELECT s.account_id, s.version, s.status
             FROM unnest($1::smallint[]) AS p (part)
             CROSS JOIN unnest($2::uuid[], $3::bigint[]) AS w (id, version)
@@ -96,7 +106,7 @@ impl Statements {
                 ON s.part = p.part AND s.account_id = w.id AND s.version = w.version";
         Ok(Self {
             entries: client.prepare(&entries).await?,
-            accounts: client.prepare(&accounts).await?,
+            accounts: client.prepare(&columns::ACCOUNTS_BY_ID).await?,
             changes: client.prepare(changes).await?,
         })
     }

@@ -27,20 +27,13 @@ pub struct PoolLimits {
     pub size: usize,
     /// The longest that somebody waits for a free one.
     pub wait: Duration,
-    /// The longest that opening one may take, over all hosts.
-    pub create: Duration,
     /// The longest that it may take to see that a used one is still good.
     pub recycle: Duration,
 }
 
 impl Default for PoolLimits {
     fn default() -> Self {
-        Self {
-            size: 8,
-            wait: Duration::from_secs(5),
-            create: Duration::from_secs(15),
-            recycle: Duration::from_secs(5),
-        }
+        Self { size: 8, wait: Duration::from_secs(5), recycle: Duration::from_secs(5) }
     }
 }
 
@@ -75,13 +68,12 @@ impl Target {
     pub fn pool(&self, application_name: &str, profile: Profile, limits: PoolLimits) -> Pool {
         let opener =
             Opener { target: self.clone(), application_name: application_name.to_owned(), profile };
-        // A connection is good unless it is known to be closed: no question before each query.
+        // Connecting has limits of its own, an address at a time. A connection is good unless it is known to be closed: no question before each query.
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(Config::new(), opener, config);
         let connections = deadpool_postgres::Pool::builder(manager)
             .max_size(limits.size)
             .wait_timeout(Some(limits.wait))
-            .create_timeout(Some(limits.create))
             .recycle_timeout(Some(limits.recycle))
             .runtime(Runtime::Tokio1)
             .build()
@@ -130,16 +122,16 @@ impl Pool {
             code: None,
             cause: Arc::new(io::Error::new(io::ErrorKind::TimedOut, why)),
         };
+        let PoolLimits { size, wait, recycle } = self.limits;
         match error {
             PoolError::Backend(error) => WHY
                 .with(|why| why.borrow_mut().take())
                 .unwrap_or_else(|| StoreError::database(ATTEMPT, error)),
             PoolError::Timeout(TimeoutType::Wait) => {
-                let Self { limits: PoolLimits { size, wait, .. }, .. } = self;
                 unavailable(format!("none of {size} was free within {wait:?}"))
             }
-            PoolError::Timeout(_) => {
-                unavailable(format!("none could be opened within {:?}", self.limits.create))
+            PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => {
+                unavailable(format!("a used one was not seen to be good within {:?}", recycle))
             }
             PoolError::Closed => unavailable("the pool is closed".into()),
             PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {

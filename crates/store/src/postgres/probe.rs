@@ -1,14 +1,11 @@
 //! Whether the database takes bookings: asked on a connection of its own and answered soon, however
 //! busy the queries are and however silent the database is.
 
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Object;
 use tokio::time::timeout;
 
-use super::failure::Failure;
 use super::reader::query;
 use super::session::Profile;
 use super::target::Target;
@@ -27,8 +24,7 @@ pub(super) struct Probe(Pool);
 
 impl Probe {
     pub(super) fn new(target: &Target, application: &str) -> Self {
-        let limits =
-            PoolLimits { size: 1, wait: PATIENCE, create: PATIENCE, ..PoolLimits::default() };
+        let limits = PoolLimits { size: 1, wait: PATIENCE, ..PoolLimits::default() };
         Self(target.pool(application, Profile::READER, limits))
     }
 
@@ -37,15 +33,16 @@ impl Probe {
     /// # Errors
     /// If it is not, or does not say so in time.
     pub(super) async fn ask(&self) -> Result<(), StoreError> {
-        timeout(PATIENCE, self.answer()).await.unwrap_or_else(|_| {
-            let why = format!("no answer within {} s", PATIENCE.as_secs());
-            Err(StoreError::Database {
-                attempt: ATTEMPT,
-                failure: Failure::Unavailable,
-                code: None,
-                cause: Arc::new(io::Error::new(io::ErrorKind::TimedOut, why)),
-            })
-        })
+        let in_time = timeout(PATIENCE, self.answer()).await;
+        in_time.unwrap_or_else(|_| Err(StoreError::too_late(ATTEMPT)))
+    }
+
+    /// A connection. It is opened to the end even if nobody waits for it any more, as behind
+    /// hosts that are silent: who asks next finds it.
+    async fn connection(&self) -> Result<Object, StoreError> {
+        let pool = self.0.clone();
+        let opened = tokio::spawn(async move { pool.get().await });
+        opened.await.expect("a connection is opened without a panic")
     }
 
     async fn answer(&self) -> Result<(), StoreError> {
@@ -53,7 +50,7 @@ impl Probe {
         loop {
             // Out of the pool, so that a connection that is given up while its answer is still to
             // come is closed and asked nothing any more.
-            let client = Asked(Some(self.0.get().await?));
+            let client = Asked(Some(self.connection().await?));
             let rows = query(client.it(), READY, &[]).await;
             // What broke while it lay idle says nothing about the database.
             if rows.is_err() && client.it().is_closed() && std::mem::take(&mut first) {

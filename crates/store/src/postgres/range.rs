@@ -39,6 +39,10 @@ impl Range {
             },
         )?;
         let last = if last.number < first.number { first } else { last };
+        let ranks = [Some(Direction::Credit), Some(Direction::Debit)];
+        if ranks.iter().any(|of| last.rank(*of) < first.rank(*of)) {
+            return Err(history.damaged(last.number, "its count of credits"));
+        }
         Ok(Self { direction: filter.direction, first, last })
     }
 

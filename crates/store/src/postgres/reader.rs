@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use deadpool_postgres::Client;
+use deadpool_postgres::{Client, Object};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use tokio_postgres::Row as Columns;
 use tokio_postgres::types::ToSql;
 use tongjang_core::{
@@ -32,9 +33,6 @@ static ACCOUNT_IN: LazyLock<String> = LazyLock::new(|| {
 });
 static ACCOUNT_ANYWHERE: LazyLock<String> =
     LazyLock::new(|| format!("SELECT {ACCOUNT} FROM tongjang.accounts AS a WHERE a.id = $1"));
-static ACCOUNTS: LazyLock<String> = LazyLock::new(|| {
-    format!("SELECT {ACCOUNT} FROM tongjang.accounts AS a WHERE a.id = ANY ($1::uuid[])")
-});
 const NUMBER: &str = "SELECT n.account_id FROM tongjang.account_numbers AS n
     WHERE n.part = $1 AND n.bank = $2 AND n.bare = $3";
 /// Of each part, because which ones it is in is not known.
@@ -48,6 +46,10 @@ static TRANSACTION: LazyLock<String> = LazyLock::new(|| {
 
 /// What every statement of a query attempts.
 pub(super) const READ: &str = "read the ledger";
+
+/// The longest that an answer is waited for. A database that works ends each statement before
+/// (`Profile::READER`); one that hangs may still be there.
+const DEADLINE: Duration = Duration::from_secs(40);
 
 /// A value for a statement.
 pub(super) type Value<'a> = &'a (dyn ToSql + Sync);
@@ -81,6 +83,10 @@ impl PostgresReader {
                 if answer.is_err() && client.is_closed() && std::mem::take(&mut first) {
                     self.pool.drop_broken();
                     continue;
+                }
+                // What the server has not answered it may not answer for whoever comes next.
+                if let Err(StoreError::Database { code: None, .. }) = &answer {
+                    drop(Object::take(client));
                 }
                 return answer;
             }
@@ -147,7 +153,7 @@ impl Reader for PostgresReader {
         let wanted: Vec<Uuid> = ids.iter().map(|id| Uuid(id.bits())).collect();
         self.ask(async |client| {
             let mut found = HashMap::new();
-            for row in query(client, &ACCOUNTS, &[&wanted]).await? {
+            for row in query(client, &columns::ACCOUNTS_BY_ID, &[&wanted]).await? {
                 let AccountRow { account, part, .. } = columns::account(&row)?;
                 let place = Place { part, opened: account.opened().clone() };
                 if let Some(other) =
@@ -331,6 +337,16 @@ pub(super) async fn query(
 ) -> Result<Vec<Columns>, StoreError> {
     pages::count(client, statement, values).await?;
     let attempt = |error| StoreError::database(READ, error);
-    let statement = client.prepare_cached(statement).await.map_err(attempt)?;
-    client.query(&statement, values).await.map_err(attempt)
+    in_time(async {
+        let statement = client.prepare_cached(statement).await.map_err(attempt)?;
+        client.query(&statement, values).await.map_err(attempt)
+    })
+    .await
+}
+
+/// What comes of `asked`, if that is not too late.
+pub(super) async fn in_time<T>(
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    timeout(DEADLINE, asked).await.unwrap_or_else(|_| Err(StoreError::too_late(READ)))
 }

@@ -118,9 +118,9 @@ fn command(said: &Value) -> Option<Command> {
     let account = |name| text(name)?.parse::<AccountId>().ok();
     let amount = || Amount::new(text("amount")?.parse().ok()?);
     let memo = |name| Memo::new(text(name)?).ok();
-    let metadata = || match text("metadata") {
+    let metadata = || match said.get("metadata") {
         None => Some(Metadata::EMPTY),
-        Some(metadata) => columns::read_metadata(metadata),
+        Some(metadata) => columns::read_metadata(metadata.as_str()?),
     };
     Some(match text("op")? {
         "open" => Command::Open {
@@ -147,7 +147,7 @@ fn command(said: &Value) -> Option<Command> {
             to: account("to")?,
             amount: amount()?,
             memo: memo("memo")?,
-            to_memo: match text("to_memo") {
+            to_memo: match said.get("to_memo") {
                 None => None,
                 Some(_) => Some(memo("to_memo")?),
             },

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::mem;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio_postgres::Config;
@@ -25,6 +27,8 @@ pub struct Target {
     pub(super) tls: Option<MakeRustlsConnect>,
     /// How long an address may take until a session is ready.
     pub(super) patience: Duration,
+    /// Which host let somebody in last: with it the next one begins.
+    pub(super) last: Arc<AtomicUsize>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -99,7 +103,7 @@ impl Target {
         let tls = hosts.iter().any(|host| host.encrypted);
         let tls = tls.then(|| tls::connector(&files, direct)).transpose()?;
         let password = Password::choose(password, passwords)?;
-        Ok(Self { hosts, settings, password, tls, patience })
+        Ok(Self { hosts, settings, password, tls, patience, last: Arc::default() })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The ledger's values as PostgreSQL sends and takes them, in its binary form.
 
 use std::error::Error;
+use std::ops::RangeInclusive;
 
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
@@ -95,6 +96,9 @@ impl<'a> FromSql<'a> for Uuid {
 /// 2000-01-01T00:00:00Z, from which PostgreSQL counts, in microseconds after 1970.
 const EPOCH: i64 = 946_684_800_000_000;
 
+/// The times that the tables allow: from 0001-01-01Z to 9999-12-31Z.
+const YEARS: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_214_400_000_000;
+
 /// An instant as a `timestamptz`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Instant(pub(super) Timestamp);
@@ -113,7 +117,8 @@ impl ToSql for Instant {
 impl<'a> FromSql<'a> for Instant {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Failed> {
         let since = i64::from_be_bytes(raw.try_into()?);
-        let micros = since.checked_add(EPOCH).ok_or("a time beyond the ledger's last")?;
+        let micros = since.checked_add(EPOCH).filter(|micros| YEARS.contains(micros));
+        let micros = micros.ok_or("a time that the tables do not allow")?;
         Ok(Self(Timestamp::from_micros(micros)))
     }
 

@@ -46,6 +46,23 @@ fn a_database_whose_queries_all_wait_is_ready() {
     assert_eq!(waits.join().unwrap().unwrap(), None);
 }
 
+/// The host that let somebody in last is asked first, so nobody waits for the silent one again.
+#[test]
+fn a_database_behind_a_silent_host_is_ready() {
+    let database = new_ledger(1);
+    // Takes connections, and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().map(|at| (silent, at)).unwrap();
+    let place = format!("127.0.0.1:{}", Cluster::shared().port());
+    let url = database.url().replacen(&place, &format!("{},{place}", silent.1), 1);
+    assert_ne!(url, database.url());
+    let mark = if url.contains('?') { '&' } else { '?' };
+    let hosts = Target::new(&format!("{url}{mark}connect_timeout=3"), &Passwords::default());
+    let open = Postgres::open(hosts.unwrap(), PoolLimits::default());
+    let reader = RUNTIME.block_on(open).unwrap().reader();
+    answer(move || reader.ready()).unwrap();
+}
+
 #[test]
 fn a_silent_database_is_not_ready_and_is_again_when_it_speaks() {
     let database = new_ledger(1);

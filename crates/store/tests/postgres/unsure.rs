@@ -5,6 +5,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use tongjang_cluster::Cluster;
+use tongjang_store::Chance;
 
 use crate::certify::faults::{Desk, balance, deposit, opened, opening};
 use crate::certify::tellers::migrated;
@@ -54,17 +55,28 @@ fn a_database_that_hangs_is_given_up_for_a_new_connection() {
         let done = Command::new("kill").args([name, &id.to_string()]).status().unwrap();
         assert!(done.success(), "kill {name} {id}");
     };
-    let hung = cluster.backends(&database, Some("tongjang teller"));
+    assert_eq!(balance(&desk, account), 0);
+    let mut hung = cluster.backends(&database, Some("tongjang teller"));
+    hung.extend(cluster.backends(&database, Some("tongjang")));
+    assert_eq!(hung.len(), 2, "a teller's and a reader's");
     hung.iter().for_each(|id| signal("-STOP", *id));
-    let (tell, told) = channel();
-    let answer = std::thread::scope(|scope| {
-        scope.spawn(|| tell.send(desk.ask(Some("paid"), deposit(account, 5))).unwrap());
-        let answer = told.recv_timeout(Duration::from_secs(60));
+    let (paid, answered) = channel();
+    let (read, looked) = channel();
+    let came = std::thread::scope(|scope| {
+        scope.spawn(|| paid.send(desk.ask(Some("paid"), deposit(account, 5))).unwrap());
+        scope.spawn(|| {
+            let first = desk.look(account).map_err(|error| error.chance());
+            read.send((first, desk.look(account))).unwrap();
+        });
+        let came = (answered.recv_timeout(PATIENCE), looked.recv_timeout(PATIENCE));
         // Whatever came of it, so that nobody waits for ever.
         hung.iter().for_each(|id| signal("-CONT", *id));
-        answer
+        came
     });
-    let answer = answer.expect("it is not waited for without end").unwrap();
-    assert!(!hung.is_empty() && answer.outcome.is_ok() && !answer.replayed, "{answer:?}");
-    assert_eq!(balance(&desk, account), 5);
+    let (answer, (first, second)) = (came.0.unwrap().unwrap(), came.1.unwrap());
+    assert!(answer.outcome.is_ok() && !answer.replayed, "{answer:?}");
+    assert_eq!((first, second.unwrap()), (Err(Chance::Later), 5));
 }
+
+/// Longer than anybody waits for a database that hangs.
+const PATIENCE: Duration = Duration::from_secs(60);

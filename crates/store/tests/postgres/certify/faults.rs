@@ -67,6 +67,12 @@ impl Desk {
         self.postgres.counters().counts()
     }
 
+    /// The balance of an account that is there.
+    pub(crate) fn look(&self, account: AccountId) -> Result<i128, StoreError> {
+        let found = self.postgres.reader().account(account)?;
+        Ok(found.expect("it was opened").balance().minor())
+    }
+
     /// Asks until there is an answer, but not for ever.
     pub(crate) fn insist(&self, key: &str, command: &Command) -> Answer {
         for _ in 0..TRIES {
@@ -115,7 +121,7 @@ pub(crate) fn opened(answer: &Answer) -> AccountId {
 }
 
 pub(crate) fn balance(desk: &Desk, account: AccountId) -> i128 {
-    desk.postgres.reader().account(account).unwrap().unwrap().balance().minor()
+    desk.look(account).unwrap()
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tongjang_core::audit::AuditSummary;
-use tongjang_core::{Account, Event};
+use tongjang_core::{Account, Direction, EntryNumber, Event};
 use tongjang_store::postgres::{chronicle, verify};
-use tongjang_store::{Order, Reader, StoreError};
+use tongjang_store::{EntryFilter, EntryQuery, Order, Reader, StoreError};
 
 use crate::cases;
 use crate::certify::ledger::Ledger;
@@ -72,7 +72,7 @@ proptest! {
 }
 
 /// What an owner does when nothing is in his way, and where it shows.
-const TAMPERINGS: [(&str, &str, &str); 23] = [
+const TAMPERINGS: [(&str, &str, &str); 26] = [
     ("a changed amount", "UPDATE tongjang.entries SET amount = amount + 1 WHERE number = 2", ""),
     (
         "a changed amount and balance on both sides",
@@ -173,6 +173,23 @@ const TAMPERINGS: [(&str, &str, &str); 23] = [
     ),
     ("a number that is free again", "DELETE FROM tongjang.account_numbers", "account_numbers"),
     (
+        "keys in other parts than their users'",
+        "UPDATE tongjang.keys SET part = (part + 1) % 3",
+        "another part than its user's",
+    ),
+    (
+        "a change at a time when nothing happened",
+        "UPDATE tongjang.accounts SET changed_at = '9999-12-30Z', version = version + 1
+            WHERE bank IS NOT NULL",
+        "account acc_",
+    ),
+    (
+        "an account that is nobody's",
+        "ALTER TABLE tongjang.accounts ALTER owner DROP NOT NULL;
+         UPDATE tongjang.accounts SET owner = NULL WHERE bank IS NOT NULL",
+        "its column owner",
+    ),
+    (
         "a key that stands for nothing",
         "UPDATE tongjang.keys SET transaction_id = 'e0000000-0000-0000-0000-00000000000e'
             WHERE transaction_id IS NOT NULL",
@@ -246,5 +263,48 @@ fn a_transaction_that_its_owner_changed_is_not_shown() {
             }
             other => panic!("{name}: {other:?}"),
         }
+    }
+}
+
+/// What an owner does to entries so that a page of one direction would lack one, or be empty.
+#[test]
+fn a_page_that_would_lack_a_row_is_not_shown() {
+    // The account whose entries are as many, of which these came in; and from which on they are
+    // asked for.
+    let cases = [
+        (
+            (5, &[4, 3, 1][..]),
+            1,
+            "DROP INDEX tongjang.entries_side_key;
+             UPDATE tongjang.entries SET direction = -1 WHERE number = 1 AND direction = 1",
+        ),
+        (
+            (15, &[15, 10, 9, 5]),
+            15,
+            "UPDATE tongjang.entries SET credit_count = number WHERE number = 14",
+        ),
+    ];
+    for ((count, credits), first, statement) in cases {
+        let ledger = busy(1);
+        let page = |account: &Account, from| {
+            let direction = Some(Direction::Credit);
+            let filter = EntryFilter { from, direction, ..EntryFilter::all(account.id()) };
+            let (order, after, offset, limit, scan_limit) = (Order::Desc, None, 0, 500, 500);
+            let query = EntryQuery { filter, order, after, offset, limit, scan_limit };
+            let page = ledger.reader.entries(&query)?;
+            Ok(page.rows.iter().map(|row| row.entry.number.get()).collect::<Vec<_>>())
+        };
+        let accounts = ledger.reader.accounts(None, Order::Asc, None, usize::MAX / 4).unwrap();
+        let of = accounts.iter().find(|account| {
+            account.entry_count() == count
+                && page(account, None).is_ok_and(|numbers: Vec<u64>| numbers == credits)
+        });
+        let of = of.expect("so much has happened on one");
+        let first = EntryNumber::new(first).unwrap();
+        let from = ledger.reader.entry(of.id(), first).unwrap().unwrap().booked_at;
+        assert!(page(of, Some(from)).unwrap().contains(&first.get()));
+        ledger.tamper(statement);
+        let told: Result<_, StoreError> = page(of, Some(from));
+        assert!(matches!(told, Err(StoreError::Damaged { .. })), "{statement}: {told:?}");
     }
 }
