@@ -68,7 +68,8 @@ impl Target {
     pub fn pool(&self, application_name: &str, profile: Profile, limits: PoolLimits) -> Pool {
         let opener =
             Opener { target: self.clone(), application_name: application_name.to_owned(), profile };
-        // Connecting has limits of its own, an address at a time. A connection is good unless it is known to be closed: no question before each query.
+        // Connecting has limits of its own, for each address. A connection is good unless it is
+        // known to be closed: no question before each query.
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(Config::new(), opener, config);
         let connections = deadpool_postgres::Pool::builder(manager)
