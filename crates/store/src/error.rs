@@ -145,8 +145,9 @@ impl StoreError {
         Self::Database { attempt, failure: Failure::Unavailable, code: None, cause }
     }
 
-    /// The same as [`database`](Self::database) tells, but a unique key that is taken (23505) means
-    /// `Again`: for who lost a race for the key, and will find the winner's row when he looks again.
+    /// The same as [`database`](Self::database) tells, but a unique key that is taken (23505)
+    /// means `Again`: for who lost a race for the key, and will find the winner's row when he looks
+    /// again.
     #[must_use]
     pub fn again_if_taken(mut self) -> Self {
         if let Self::Database { failure, code: Some(code), .. } = &mut self
