@@ -75,7 +75,10 @@ impl Ledger {
     pub(crate) fn tamper(&self, statement: &str) {
         let cluster = Cluster::shared();
         cluster.execute(&self.database, UNGUARDED);
-        cluster.execute(&self.database, statement);
+        // Citus takes one command at a time.
+        for command in statement.split(";\n") {
+            cluster.execute(&self.database, command);
+        }
     }
 }
 
