@@ -42,7 +42,8 @@ impl Probe {
     async fn connection(&self) -> Result<Object, StoreError> {
         let pool = self.0.clone();
         let opened = tokio::spawn(async move { pool.get().await });
-        opened.await.expect("a connection is opened without a panic")
+        // It has no end where the server is being stopped.
+        opened.await.unwrap_or_else(|_| Err(StoreError::too_late(ATTEMPT)))
     }
 
     async fn answer(&self) -> Result<(), StoreError> {
