@@ -19,6 +19,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use tongjang_store::StoreError;
 use tongjang_store::journal::{Journal, JournalConfig};
 
 use crate::config::StoreArgs;
@@ -125,7 +126,11 @@ pub fn main() -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         eprintln!("tongjang: {}", told(&error));
-        ExitCode::FAILURE
+        // An address that is wrong stays wrong, as any other wrong option, which clap tells.
+        let is_address = |cause: &(dyn std::error::Error + 'static)| {
+            matches!(cause.downcast_ref(), Some(StoreError::Address { .. }))
+        };
+        if error.chain().any(is_address) { ExitCode::from(2) } else { ExitCode::FAILURE }
     })
 }
 

@@ -77,8 +77,7 @@ pub enum StoreError {
         failure: Failure,
         /// The server's SQLSTATE, if the server said something.
         code: Option<String>,
-        /// What the driver or the server said.
-        #[source]
+        /// What the driver or the server said; it is in the words of this error already.
         cause: Arc<dyn Error + Send + Sync>,
     },
     /// The database cannot hold the ledger as it is.

@@ -52,7 +52,7 @@ pub(crate) use failure::words;
 pub use pages::counting_pages;
 pub use password::Passwords;
 pub use places::Parts;
-pub use pool::{Pool, PoolLimits, PoolStatus};
+pub use pool::{Asked, Pool, PoolLimits, PoolStatus};
 pub use reader::PostgresReader;
 pub use rehearsal::PostgresRehearsal;
 pub use schema::{Layout, Migrated};

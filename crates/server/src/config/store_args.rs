@@ -180,7 +180,9 @@ impl TypedValueParser for OfStoreUrl {
         value: &OsStr,
     ) -> Result<StoreUrl, Error> {
         let url = value.to_str().ok_or(NoStoreUrl::Ambiguous).and_then(str::parse);
-        url.map_err(|no| Error::raw(ErrorKind::ValueValidation, no).with_cmd(command))
+        url.map_err(|no| {
+            Error::raw(ErrorKind::ValueValidation, format!("{no}\n")).with_cmd(command)
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use deadpool_postgres::{GenericClient, Object};
 use tokio_postgres::Row;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::ToSql;
-use tongjang_store::postgres::Pool;
+use tongjang_store::postgres::{Asked, Pool};
 
 use super::DirectoryError;
 use crate::cursor::CursorKey;
@@ -57,7 +57,9 @@ impl Postgres {
         sql: &str,
         values: Values<'_>,
     ) -> Result<u64, DirectoryError> {
-        execute(&self.client(attempt).await?, attempt, sql, values).await
+        let client = Asked::of(self.client(attempt).await?);
+        let done = execute(client.it(), attempt, sql, values).await;
+        client.answered(done)
     }
 
     /// Runs a statement that gives at most one row.
@@ -67,9 +69,13 @@ impl Postgres {
         sql: &str,
         values: Values<'_>,
     ) -> Result<Option<Row>, DirectoryError> {
-        let client = self.client(attempt).await?;
-        let statement = client.prepare_cached(sql).await.attempt(attempt)?;
-        client.query_opt(&statement, values).await.attempt(attempt)
+        let client = Asked::of(self.client(attempt).await?);
+        let found = async {
+            let statement = client.it().prepare_cached(sql).await.attempt(attempt)?;
+            client.it().query_opt(&statement, values).await.attempt(attempt)
+        };
+        let found = found.await;
+        client.answered(found)
     }
 
     /// Runs a statement that gives rows.
@@ -79,9 +85,13 @@ impl Postgres {
         sql: &str,
         values: Values<'_>,
     ) -> Result<Vec<Row>, DirectoryError> {
-        let client = self.client(attempt).await?;
-        let statement = client.prepare_cached(sql).await.attempt(attempt)?;
-        client.query(&statement, values).await.attempt(attempt)
+        let client = Asked::of(self.client(attempt).await?);
+        let found = async {
+            let statement = client.it().prepare_cached(sql).await.attempt(attempt)?;
+            client.it().query(&statement, values).await.attempt(attempt)
+        };
+        let found = found.await;
+        client.answered(found)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 
 use tongjang_cluster::{Cluster, Database};
 
-use crate::cli::{printed, refused};
+use crate::cli::{printed, refused, run};
 
 const SECRET: &str = "hush-9f31";
 
@@ -68,4 +68,16 @@ fn a_server_that_cannot_start_says_what_is_to_be_done() {
     assert!(said.contains("run a newer version"), "{said}");
     // The databases go before the cluster that they are in.
     drop((database, empty));
+}
+
+/// A service manager tries a wrong option once: it ends with 2, in whatever part of the program it
+/// is found out.
+#[test]
+fn an_address_that_is_wrong_is_an_option_that_is_wrong() {
+    for url in ["mysql://h/x", "postgres://u@h@h/x", "postgres://u@h", "postgres://u@h/x?foo=1"] {
+        let output = run(&["verify", "--store", url], "");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{url}: {said}");
+        assert!(said.ends_with('\n') && output.stdout.is_empty(), "{url}: {said}");
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Connect, Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, TimeoutType,
+    Connect, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime, TimeoutType,
 };
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config};
@@ -138,6 +138,36 @@ impl Pool {
             PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
                 unreachable!("the pool has a runtime and no hooks")
             }
+        }
+    }
+}
+
+/// A connection of a pool that is asked something. One that is given up while its answer is still
+/// to come is closed, and asked nothing any more: whoever asked next would wait for that, too.
+pub struct Asked(Option<Object>);
+
+impl Asked {
+    /// A connection that will be asked something now.
+    pub fn of(client: Object) -> Self {
+        Self(Some(client))
+    }
+
+    /// The connection.
+    pub fn it(&self) -> &Object {
+        self.0.as_ref().expect("it is there until it has answered")
+    }
+
+    /// Gives the connection back, which has given this answer.
+    pub fn answered<T>(mut self, answer: T) -> T {
+        self.0 = None;
+        answer
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            drop(Object::take(client));
         }
     }
 }

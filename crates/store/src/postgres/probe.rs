@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::reader::query;
 use super::session::Profile;
 use super::target::Target;
-use super::{Pool, PoolLimits};
+use super::{Asked, Pool, PoolLimits};
 use crate::StoreError;
 
 /// A standby answers queries and cannot be booked on.
@@ -49,41 +49,17 @@ impl Probe {
     async fn answer(&self) -> Result<(), StoreError> {
         let mut first = true;
         loop {
-            // Out of the pool, so that a connection that is given up while its answer is still to
-            // come is closed and asked nothing any more.
-            let client = Asked(Some(self.connection().await?));
+            let client = Asked::of(self.connection().await?);
             let rows = query(client.it(), READY, &[]).await;
             // What broke while it lay idle says nothing about the database.
             if rows.is_err() && client.it().is_closed() && std::mem::take(&mut first) {
                 continue;
             }
-            let rows = rows?;
-            client.give_back();
+            let rows = client.answered(rows)?;
             return match rows.first().map(|row| row.get(0)) {
                 Some(false) => Ok(()),
                 _ => Err(StoreError::Unfit { what: "it is a standby".to_owned() }),
             };
-        }
-    }
-}
-
-/// A connection that was asked something. Unless it has answered, it does not go back to the pool.
-struct Asked(Option<Object>);
-
-impl Asked {
-    fn it(&self) -> &Object {
-        self.0.as_ref().expect("it is there until it is given back")
-    }
-
-    fn give_back(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        if let Some(client) = self.0.take() {
-            drop(Object::take(client));
         }
     }
 }

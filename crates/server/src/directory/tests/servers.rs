@@ -90,6 +90,27 @@ async fn two_servers_that_make_keys_at_once_keep_to_the_limit() {
     made_at_once([&one, &other]).await;
 }
 
+/// Nobody waits for what somebody asked who is gone.
+#[tokio::test]
+async fn a_question_that_was_given_up_holds_up_no_other() {
+    let tables = Tables::new();
+    let patient = tables.pool_with("SET lock_timeout = 0; SET statement_timeout = 0");
+    let directory = Directory::on_postgres(patient).await.unwrap();
+    let minji = minji(&directory).await;
+    let mut owner = tables.superuser().get().await.unwrap();
+    let held = owner.transaction().await.unwrap();
+    let hold = "SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE tongjang.users";
+    held.batch_execute(hold).await.unwrap();
+    for _ in 0..4 {
+        let gone = tokio::time::timeout(Duration::from_millis(50), directory.user(minji)).await;
+        assert!(gone.is_err(), "nobody may read the table");
+    }
+    let label = directory.label(minji, AccountId::new(at(0), 3));
+    let label = tokio::time::timeout(Duration::from_secs(60), label).await;
+    assert_eq!(label.expect("an answer within a minute"), Ok(None));
+    drop(held);
+}
+
 /// The settings of connections whose writes give way to whoever was faster: a transaction sees only
 /// what was there when it began.
 const STRICT: &str = "SET default_transaction_isolation = 'serializable'";
