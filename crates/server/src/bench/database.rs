@@ -2,7 +2,7 @@
 //! run and on the same schema; what the constraints cost; what one server more is worth.
 //!
 //! The usual way is a transaction a deposit: lock the rows with SELECT … FOR UPDATE, decide, add
-//! the entries and the new balances, commit; here with all statements prepared and sent in three
+//! the entries and the new balances, commit; here with all statements prepared and sent in two
 //! round trips, which is fewer than most programs need. It is measured in this process, without
 //! HTTP; the server is a process of its own, and this one makes its load over HTTP.
 
@@ -284,10 +284,10 @@ fn several_servers(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let length = Duration::from_secs_f64(args.seconds);
-    let (away, share_of_time) = match made {
-        Made::Nothing => (0, 100),
-        Made::Away(milliseconds) => (milliseconds, 100),
-        Made::Share(percent) => (0, percent),
+    let (phase, away, share_of_time) = match made {
+        Made::Nothing => (1, 0, 100),
+        Made::Away(milliseconds) => (2, milliseconds, 100),
+        Made::Share(percent) => (3, 0, percent),
     };
     let delay = (away > 0).then(|| Duration::from_millis(away));
     let link = delay.map(|delay| SlowLink::to(slow_link::host(&database.url)?, delay));
@@ -314,7 +314,8 @@ fn several_servers(
                     .enumerate()
                     .map(|(nth, served)| {
                         // Each load draws keys of its own, or it would only ask again.
-                        let seed = (1 + away) << 32 | share_of_time << 24;
+                        // Within 32 bits: the load has the rest for its connections.
+                        let seed = phase << 24;
                         let seed = seed | u64::from(round) << 8 | (nth << 1 | several) as u64;
                         let ask = &ask;
                         let address = served.address.clone();

@@ -174,6 +174,10 @@ fn is_whole(answer: &[u8]) -> anyhow::Result<bool> {
     if !header.starts_with("HTTP/1.1 20") {
         anyhow::bail!("the server answered {}", String::from_utf8_lossy(answer));
     }
+    // It would count as booked what was booked before.
+    if memchr::memmem::find(&answer[..end], b"idempotency-replayed").is_some() {
+        anyhow::bail!("a key was used before: {header}");
+    }
     let length = header
         .lines()
         .filter_map(|line| line.split_once(':'))
@@ -190,6 +194,8 @@ mod tests {
     fn an_answer_is_whole_when_its_body_is() {
         let answer = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}";
         assert!(is_whole(answer).unwrap());
+        let replayed = b"HTTP/1.1 201 Created\r\nidempotency-replayed: true\r\n\r\n{}";
+        assert!(is_whole(replayed).is_err(), "nothing was booked");
         for end in 0..answer.len() {
             assert!(!is_whole(&answer[..end]).unwrap());
         }
