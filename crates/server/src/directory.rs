@@ -87,18 +87,17 @@ impl From<DirectoryError> for Problem {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::UsernameTaken => Self::new(Code::UsernameTaken),
-            // Without a connection nothing was asked.
-            DirectoryError::Pool { .. } => {
-                tracing::error!(%error, "the directory failed");
-                Self::new(Code::StoreUnavailable).nothing_changed()
-            }
             DirectoryError::Stopping => Self::new(Code::ShuttingDown),
             DirectoryError::Sqlite { .. }
             | DirectoryError::Postgres { .. }
+            | DirectoryError::Pool { .. }
             | DirectoryError::Io { .. }
             | DirectoryError::TooNew { .. } => {
                 tracing::error!(%error, "the directory failed");
-                Self::new(Code::StoreUnavailable)
+                let problem = Self::new(Code::StoreUnavailable);
+                // Without a connection nothing was asked.
+                let unasked = matches!(error, DirectoryError::Pool { .. });
+                if unasked { problem.nothing_changed() } else { problem }
             }
         }
     }

@@ -92,10 +92,10 @@ impl Edge {
             self.handled(request.map(Body::new)).await
         };
         if let Some(Unwritten(problem)) = response.extensions_mut().remove() {
-            let problem = match method.is_safe() {
-                true => Arc::unwrap_or_clone(problem).nothing_changed(),
-                false => Arc::unwrap_or_clone(problem),
-            };
+            let mut problem = Arc::unwrap_or_clone(problem);
+            if method.is_safe() {
+                problem = problem.nothing_changed();
+            }
             write(&problem, &language, &mut response);
         }
         let status = response.status();

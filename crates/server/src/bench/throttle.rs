@@ -23,7 +23,7 @@ impl Throttle {
     pub(crate) fn on(pid: u32, percent: u64) -> anyhow::Result<Self> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let pid = pid.context("a process id")?;
-        let run = TURN.mul_f64(percent as f64 / 100.0);
+        let run = TURN * u32::try_from(percent)? / 100;
         let (end, ended) = channel::<()>();
         let thread = std::thread::Builder::new().name("throttle".into()).spawn(move || {
             let wait = |time| ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout);

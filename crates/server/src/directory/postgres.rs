@@ -50,6 +50,17 @@ impl Postgres {
         self.0.get().await.map_err(|source| DirectoryError::Pool { attempt, source })
     }
 
+    /// What comes of `asked`, on a connection that nobody gets who would have to wait for it.
+    async fn ask<T>(
+        &self,
+        attempt: &'static str,
+        asked: impl AsyncFnOnce(&Object) -> Result<T, DirectoryError>,
+    ) -> Result<T, DirectoryError> {
+        let client = Asked::of(self.client(attempt).await?);
+        let answer = asked(client.it()).await;
+        client.answered(answer)
+    }
+
     /// Runs a statement, committed by itself: how many rows it wrote.
     async fn execute(
         &self,
@@ -57,9 +68,8 @@ impl Postgres {
         sql: &str,
         values: Values<'_>,
     ) -> Result<u64, DirectoryError> {
-        let client = Asked::of(self.client(attempt).await?);
-        let done = execute(client.it(), attempt, sql, values).await;
-        client.answered(done)
+        let done = async |client: &Object| execute(client, attempt, sql, values).await;
+        self.ask(attempt, done).await
     }
 
     /// Runs a statement that gives at most one row.
@@ -69,13 +79,11 @@ impl Postgres {
         sql: &str,
         values: Values<'_>,
     ) -> Result<Option<Row>, DirectoryError> {
-        let client = Asked::of(self.client(attempt).await?);
-        let found = async {
-            let statement = client.it().prepare_cached(sql).await.attempt(attempt)?;
-            client.it().query_opt(&statement, values).await.attempt(attempt)
+        let found = async |client: &Object| {
+            let statement = client.prepare_cached(sql).await.attempt(attempt)?;
+            client.query_opt(&statement, values).await.attempt(attempt)
         };
-        let found = found.await;
-        client.answered(found)
+        self.ask(attempt, found).await
     }
 
     /// Runs a statement that gives rows.
@@ -85,13 +93,11 @@ impl Postgres {
         sql: &str,
         values: Values<'_>,
     ) -> Result<Vec<Row>, DirectoryError> {
-        let client = Asked::of(self.client(attempt).await?);
-        let found = async {
-            let statement = client.it().prepare_cached(sql).await.attempt(attempt)?;
-            client.it().query(&statement, values).await.attempt(attempt)
+        let found = async |client: &Object| {
+            let statement = client.prepare_cached(sql).await.attempt(attempt)?;
+            client.query(&statement, values).await.attempt(attempt)
         };
-        let found = found.await;
-        client.answered(found)
+        self.ask(attempt, found).await
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use tokio_postgres::{Client, Row, Statement};
 use tongjang_core::{
-    Account, AccountId, Booked, Command, Direction, Event, Fingerprint, IdempotencyKey, KeyUse,
-    Opening, Refused, StatusChanged, Timestamp, Transaction, TransactionId, UserId,
+    Account, AccountId, Booked, Command, Direction, Entry, Event, Fingerprint, IdempotencyKey,
+    KeyUse, Opening, Refused, StatusChanged, Timestamp, Transaction, TransactionId, UserId,
 };
 
 use super::columns::{self, ENTRY, EntryRow};
@@ -243,6 +243,14 @@ fn sides(rows: &[Row]) -> Result<Sides, StoreError> {
     Ok(sides)
 }
 
+/// Whether of two entries each names the other's account, or none. Two bookings between two parts
+/// under one id have a debit and a credit in each part, which are not one booking's.
+fn are_a_pair(entries: &[Entry]) -> bool {
+    let [one, other] = entries else { return false };
+    let names = |one: &Entry, other: &Entry| one.counterparty.is_none_or(|id| id == other.account);
+    names(one, other) && names(other, one)
+}
+
 /// The transaction of these entries, of which there is at least one.
 pub(super) fn transaction(mut rows: Vec<EntryRow>) -> Result<Transaction, StoreError> {
     // The debit first. Of a row that two parts show, one is enough.
@@ -271,7 +279,9 @@ pub(super) fn transaction(mut rows: Vec<EntryRow>) -> Result<Transaction, StoreE
     let entries = rows.into_iter().map(|row| row.row.entry).collect();
     let transaction = Transaction { entries, ..transaction };
     let what = match count {
-        2 if whole && transaction.is_balanced() => return Ok(transaction),
+        2 if whole && transaction.is_balanced() && are_a_pair(&transaction.entries) => {
+            return Ok(transaction);
+        }
         2 => "its entries do not belong together or do not sum to zero".to_owned(),
         _ => format!("its entries are {count}, and not one debit and one credit"),
     };

@@ -41,9 +41,12 @@ pub(super) fn work<S: SharedStore>(mut store: S, day: &Day<'_>) -> Result<(), St
                 break;
             }
             for batch in apart(&mut store, batch) {
-                let (behind, free): (Vec<Slip>, Vec<Slip>) =
-                    batch.into_iter().partition(|slip| accounts(slip).any(|id| held.contains(&id)));
-                // They come last, and wait no more, so that nobody waits because of them.
+                let is_held = |slip: &Slip| accounts(slip).any(|id| held.contains(&id));
+                let (behind, free) = match held.is_empty() {
+                    true => (Vec::new(), batch),
+                    false => batch.into_iter().partition(is_held),
+                };
+                // They come last, and wait hardly at all, so that nobody waits because of them.
                 for (batch, hurry) in [(free, false), (behind, true)] {
                     if batch.is_empty() {
                         continue;
